@@ -19,10 +19,10 @@ from okex_ws.base.errors import (
     SubscriptionRejected,
     WireError,
 )
-from okex_ws.base.state import State
+from okex_ws.base.state import Cause, CauseCode, State
 from okex_ws.pool.opening import FULL_READ
 from okex_ws.protocol.v3 import PROTOCOL as V3
-from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
+from okex_ws.session.events import Changed, Event, Held, LockedOut, Trouble, Unasked
 from okex_ws.session.login import Login
 from okex_ws.session.subscription_state import Phase, Step, SubscriptionState
 from okex_ws.trust.heartbeat import Renewed
@@ -611,6 +611,7 @@ SAMPLES: list[Event] = [
     Trouble(Stalled("no pong came", 10.0)),
     Renewed(Lease(1015.0, WALL), 1000.0, 0.1, 1),
     Unasked("ack"),
+    Held((ENTRY,), State.STALE, Cause(CauseCode.WITHHELD, "not vouched for")),
 ]
 
 

@@ -229,4 +229,5 @@ def test_the_keywords_that_are_passed_on_are_those_that_are_taken() -> None:
         "on_state",
         "on_error",
         "era",
-    } | {"isolate"}
+        "forwarded",
+    } | {"isolate", "publish", "via", "redis_ca"}

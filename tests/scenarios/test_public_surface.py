@@ -166,4 +166,4 @@ class f:
 def test_the_keywords_behind_an_unpack_are_rendered() -> None:
     lines = list(function("g", okex_ws.Replay.feed, bound=True))
 
-    assert "    keyword lease: float" in lines
+    assert "    keyword lease: float | None" in lines

@@ -54,6 +54,15 @@ LEGAL = {
     (Phase.DRAINING, Step.DRAINED): Phase.IDLE,
     # Data came before the answer, then the end, then a refusal as the answer.
     (Phase.DRAINING, Step.REFUSED): Phase.REFUSED,
+    # What forwards the data vouches for a channel, or does not, without a request.
+    (Phase.ASKED, Step.WITHHELD): Phase.WITHHELD,
+    (Phase.ACKNOWLEDGED, Step.WITHHELD): Phase.WITHHELD,
+    (Phase.FLOWING, Step.WITHHELD): Phase.WITHHELD,
+    (Phase.WITHHELD, Step.WITHHELD): Phase.WITHHELD,
+    (Phase.WITHHELD, Step.ACKNOWLEDGED): Phase.ACKNOWLEDGED,
+    (Phase.WITHHELD, Step.LEAVING): Phase.LEAVING,
+    (Phase.WITHHELD, Step.LEFT): Phase.DRAINING,
+    (Phase.WITHHELD, Step.REFUSED): Phase.REFUSED,
 }
 
 
@@ -276,7 +285,7 @@ def test_a_subscription_calls_for_what_it_is_not_yet(
 ) -> None:
     one = book(phase)
     one.wanted = wanted
-    there = phase in (Phase.ACKNOWLEDGED, Phase.FLOWING)
+    there = phase in (Phase.ACKNOWLEDGED, Phase.FLOWING, Phase.WITHHELD)
 
     called = one.calls_for(0.0)
 

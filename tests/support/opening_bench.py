@@ -42,6 +42,7 @@ HOUR = 3600.0
 NOTED = (
     "acknowledged",
     "unsubscribed",
+    "withheld",
     "refuse",
     "locked_out",
     "ending",

@@ -108,6 +108,13 @@ class CauseCode(str, Enum):
     - ``HISTORY``: they were to be fetched, and were not.
     - ``IDS_RESTARTED``: the ids of the trades go back.
 
+    What another machine forwards:
+
+    - ``NOT_PUBLISHED``: no producer publishes the channel, or none was heard yet.
+    - ``WITHHELD``: the producer does not vouch for the channel, or a message of it was
+      lost on the way.
+    - ``LEASE_TOO_SHORT``: the producer's own lease is longer than the reader's.
+
     This machine:
 
     - ``CERTIFICATE``: the certificate of the exchange was refused here, or a file that
@@ -164,6 +171,10 @@ class CauseCode(str, Enum):
     HANDOVER = "handover"
     HISTORY = "history"
     IDS_RESTARTED = "ids-restarted"
+
+    NOT_PUBLISHED = "not-published"
+    WITHHELD = "withheld"
+    LEASE_TOO_SHORT = "lease-too-short"
 
     CERTIFICATE = "certificate"
     PACKAGE = "package"

@@ -177,6 +177,14 @@ class Channel(ABC):
     def _sync(self, cause: Cause, era: Era) -> None:
         self._withdraw(State.SYNCING, cause, era)
 
+    def withheld(self, state: State, cause: Cause, now: float) -> None:
+        """What forwards the exchange's data does not vouch for this channel."""
+        self.acknowledged = False
+        mine = self.instrument_id, self.topic
+        cause = replace(cause, instrument_id=mine[0], channel=mine[1])
+        self._withdraw(state, cause)
+        self._tell(now)
+
     def lost(self, cause: Cause, now: float) -> None:
         """The connection ended: withdraw the value that came over it."""
         self.acknowledged = False

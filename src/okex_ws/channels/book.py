@@ -85,6 +85,12 @@ class BookChannel(DepthChannel):
         self._is_missing(replace(cause, code=CauseCode.OUTAGE))
         super().lost(cause, now)
 
+    def withheld(self, state: State, cause: Cause, now: float) -> None:
+        """Withdraw the book, and report a `Gap`."""
+        self._is_missing(replace(cause, code=CauseCode.OUTAGE))
+        self._clear()
+        super().withheld(state, cause, now)
+
     def _is_missing(self, cause: Cause) -> None:
         """If the book is live, report a `Gap` to scripts that add up its updates.
 

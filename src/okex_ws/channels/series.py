@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from ..base.clock import utc
@@ -105,6 +106,12 @@ class JoinedChannel(SeriesChannel[T], Generic[T, D]):
         """The channel is subscribed anew: what comes before that is dropped."""
         text = f"{self.continuity.items} while subscribed anew"
         self.continuity.owe(self._cause(CauseCode.OUTAGE, text))
+
+    def withheld(self, state: State, cause: Cause, now: float) -> None:
+        """Withdraw the channel: its next item must prove that none is missing."""
+        if self.current.state is State.LIVE:
+            self.continuity.owe(replace(cause, code=CauseCode.OUTAGE))
+        super().withheld(state, cause, now)
 
     def _lost(self, cause: Cause) -> None:
         self._deliver(self.continuity.lost(cause))
@@ -362,6 +369,12 @@ class DataChannel(SeriesChannel[Data]):
 
     # True from a reported `Gap` until the next item.
     _in_gap = False
+
+    def withheld(self, state: State, cause: Cause, now: float) -> None:
+        """Withdraw the channel, and report a `Gap`."""
+        if self.current.state is State.LIVE:
+            self._lost(replace(cause, code=CauseCode.OUTAGE))
+        super().withheld(state, cause, now)
 
     def _lost(self, cause: Cause) -> None:
         if not self._in_gap:

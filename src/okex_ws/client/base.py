@@ -32,15 +32,36 @@ def make_pool(
     on_state: OnState | None = None,
     *,
     isolate: bool = False,
+    publish: str | None = None,
+    via: str | None = None,
+    redis_ca: str | None = None,
+    lease: float | None = None,
     **keywords: Any,
 ) -> AnyPool:
     """The pool of a feed to *venue*, on threads or, with *isolate*, in a process.
 
+    With *publish* or *via* it is one that writes to Redis, or reads from there.
     *keywords* are those of `PoolOptions`; errors are those of `Feed`.
     """
+    if lease is not None:
+        keywords["lease"] = lease
     options = PoolOptions(find_venue(venue), on_state, **keywords)
     check_type("isolate", isolate, bool)
-    return make_isolated_pool(options) if isolate else options.make_pool()
+    if publish is None and via is None:
+        if redis_ca is not None:
+            raise ValueError("redis_ca= is for publish= and via=, which are not given")
+        return make_isolated_pool(options) if isolate else options.make_pool()
+    if publish is not None and via is not None:
+        raise ValueError("a feed has publish= or via=, not both")
+    if isolate:
+        name = "via" if publish is None else "publish"
+        raise ValueError(f"a feed with {name}= cannot have isolate=True")
+    # Imported only here, because it needs the extra.
+    from ..fanout.pools import make_publishing_pool, make_reading_pool
+
+    if publish is not None:
+        return make_publishing_pool(options, publish, redis_ca)
+    return make_reading_pool(options, via, redis_ca, lease)
 
 
 class ClosingPool(AsyncClosing):

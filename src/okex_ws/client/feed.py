@@ -92,7 +92,8 @@ class Feed(SharedConnections):
         ssl_context: used in place of the system's trust store; it must verify
             certificates and host names.
         reconnect: the back-off after a lost connection.
-        lease: seconds, 2 to 60: no read gives what the exchange's gateway had replaced
+        lease: seconds, 2 to 60 (``None`` is 15, and with *via* what the producer has):
+            no read gives what the exchange's gateway had replaced
             more than so long before. A ping goes out every third of it, at most three
             unanswered at a time, and each pong renews it from the sending of its ping.
             A short lease makes reads say no sooner; it does not reconnect, which a pong
@@ -121,6 +122,21 @@ class Feed(SharedConnections):
             of other channels and a `RawSubscription` raise ``ValueError``. So do
             *ssl_context* (a private CA can be named in ``SSL_CERT_FILE``), *recorder*,
             *clock*, *network* and *rng*.
+        publish: the URL of a Redis server, ``'rediss://user:password@host:6379/0'``
+            and perhaps ``'?name=desk'``: what this feed reads of public channels is
+            published there, for feeds on other machines (page ``redis`` of the guide;
+            the extra ``okex-ws[redis]``). A password goes over TLS (``rediss``), or to
+            this machine.
+        via: the URL of a Redis server where a feed with *publish* writes, of the same
+            database and *name*: this feed reads there, and has no connection to the
+            exchange. Reads say no as surely as there: no read gives what the gateway of
+            the exchange had replaced more than *lease* seconds before. A channel that
+            is not published stays ``CONNECTING``, with the cause ``not-published``. A
+            *lease* below the producer's is a constant no. *credentials*, *proxy*,
+            *ssl_context*, *isolate*, ``rotate()``, and ``history=`` without a
+            *history_source* raise ``ValueError``.
+        redis_ca: the path of a file of certificates that ``rediss://`` trusts, in place
+            of the system's.
         recorder: a `Recorder`, which writes all that is received and sent.
 
     *clock*, *network* (a factory), *rng* and *timeouts* are for tests and replays.
@@ -144,7 +160,7 @@ class Feed(SharedConnections):
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         reconnect: Reconnect | None = None,
-        lease: float = 15.0,
+        lease: float | None = None,
         ping_interval: float = 30.0,
         # Injection
         clock: Clock | None = None,
@@ -154,8 +170,11 @@ class Feed(SharedConnections):
         max_frame: SupportsIndex = MAX_FRAME,
         coalesce: float = 0.0,
         history_source: Callable[[], History] | None = None,
-        # Process
+        # Processes
         isolate: bool = False,
+        publish: str | None = None,
+        via: str | None = None,
+        redis_ca: str | None = None,
         # Recording
         recorder: Recorder | None = None,
     ) -> None:
@@ -179,6 +198,9 @@ class Feed(SharedConnections):
             coalesce=coalesce,
             history_source=history_source,
             isolate=isolate,
+            publish=publish,
+            via=via,
+            redis_ca=redis_ca,
             recorder=recorder,
         )
         super().__init__(pool)

@@ -83,7 +83,8 @@ def encode(
         levels = bids, asks, time_ms, seq, change is not None, version
     state, cause = _NAMES[current.state], current.cause
     lease = None if current.era is None else current.era.lease
-    sign = place, number, lease and tuple(lease)
+    # Of an isolated feed only the exchange's own lease can end, and for one cause.
+    sign = place, number, lease and lease[:3]
     why = None if cause is NO_CAUSE else _encode_cause(cause)
     head = state, why, current.epoch + base, sign, acknowledged
     moments = current.received, current.wall, current.lag, current.overdue
@@ -122,7 +123,7 @@ _NO_ERA = EraContent(-1, True, False, None, CauseCode.READER.value)
 def encode_era(content: EraContent) -> bytes:
     """The bytes of an era's signs of life."""
     number, lost, held, lease, code = content
-    return marshal.dumps((number, lost, held, lease and tuple(lease), code))
+    return marshal.dumps((number, lost, held, lease and lease[:3], code))
 
 
 def decode_era(payload: bytes) -> EraContent:

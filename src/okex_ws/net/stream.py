@@ -32,7 +32,7 @@ from .tcp import TcpStream
 # always return early.
 _LONGEST_WAIT = 3600.0
 # The schemes of URLs that need TLS.
-_SECURE = ("wss", "https")
+_SECURE = ("wss", "https", "rediss")
 _PROXY = CauseCode.PROXY
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE

@@ -59,7 +59,8 @@ class Settings(NamedTuple):
     """What a connection is made with: clock, network, random numbers, timing, recorder.
 
     *network* is a callable that makes the network of one connection. *era* is one that
-    makes the `Era` of one opening, at a given monotonic time.
+    makes the `Era` of one opening, at a given monotonic time. *open_transport* opens
+    the transport of one opening.
     """
 
     clock: Clock
@@ -73,6 +74,7 @@ class Settings(NamedTuple):
     allow_plaintext: bool = False
     keeps_unparsed: bool = True
     coalesce: float = 0.0
+    open_transport: Callable[..., Transport] = open_transport
 
 
 _BUG = Cause(CauseCode.INTERNAL, "internal error")
@@ -263,7 +265,7 @@ class Connection:
         opened_at = None
         try:
             deadline = started + self._settings.timeouts.connect
-            transport = open_transport(
+            transport = self._settings.open_transport(
                 self._network,
                 url,
                 deadline,

@@ -71,6 +71,19 @@ class ConnectionChannels(CarriedChannels):
             self.verify_trades(now)
             channel.opened(self.era, now)
 
+    def withheld(
+        self, channels: Sequence[Channel], state: State, cause: Cause, now: float
+    ) -> None:
+        """What forwards the exchange's data does not vouch for *channels*."""
+        self.verify_trades(now)
+        here = [channel for channel in channels if self._lives_here(channel)]
+        if len(here) > 1 and self.era is not None:
+            self.era.withdraw(here, cause)
+        for channel in here:
+            channel.withheld(state, cause, now)
+        if len(here) > 1 and self.era is not None:
+            self.era.settle()
+
     def refuse_all(self, refusals: Sequence[tuple[Channel, OkexWSError]]) -> None:
         """The exchange refused several channels at once: withdraw them in one store."""
         now = self._clock.monotonic()

@@ -43,7 +43,9 @@ class ConnectionSet(ABC):
         settings: Settings,
         credentials: Credentials | None,
     ) -> None:
-        self.venue = venue
+        # What scripts are told, and where the connections lead: these differ if another
+        # machine forwards the data.
+        self.venue = self._there = venue
         self.wire = wire
         self.clock = settings.clock
         self._settings = settings

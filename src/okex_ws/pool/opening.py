@@ -24,7 +24,7 @@ from ..net.stream import Network, Staged
 from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
 from ..protocol.messages import Message, Notice, Push, Unknown, Unreadable
-from ..session.events import Changed, Event, LockedOut, Trouble, Unasked
+from ..session.events import Changed, Event, Held, LockedOut, Trouble, Unasked
 from ..session.session import Session
 from ..session.subscription_state import Phase, Step, SubscriptionState, log_steps
 from ..trust.heartbeat import Renewed
@@ -385,6 +385,9 @@ class Opening:
                 channels.troubled(event.error, None if one is None else one.target)
             elif isinstance(event, LockedOut):
                 channels.locked_out(event.error)
+            elif isinstance(event, Held):
+                held = [one.target for one in event.subscriptions]
+                channels.withheld(held, event.state, event.cause, now)
             elif isinstance(event, Unasked) and event.sentence:
                 channels.drop(f"unasked {event.kind}", event.sentence, now)
             elif isinstance(event, Unasked):

@@ -6,7 +6,7 @@ import random
 import ssl
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, SupportsIndex, TypedDict
+from typing import Literal, NamedTuple, SupportsIndex, TypedDict
 from urllib.parse import urlsplit
 
 from ..base.checks import check_seconds
@@ -26,10 +26,12 @@ from ..model.venues import Venue, retired
 from ..net.frames import MAX_FRAME, check_max_frame
 from ..net.proxy import is_this_machine, proxy_finder
 from ..net.stream import Network, TcpNetwork, check_ssl_context, public_endpoint
+from ..net.transport import Transport
 from ..protocol.interface import WireProtocol
 from ..protocol.v3 import PROTOCOL as V3
 from ..protocol.v5 import PROTOCOL as V5
 from ..recording.recorder import Recorder
+from ..recording.tap import open_transport
 from ..trust.lease import Era
 from .connection import NO_PLAINTEXT, Settings
 from .pool import Pool
@@ -50,7 +52,7 @@ class ConnectionOptions(TypedDict, total=False):
     ssl_context: ssl.SSLContext | None
     reconnect: Reconnect | None
     ping_interval: float
-    lease: float
+    lease: float | None
     clock: Clock | None
     network: Callable[[], Network] | None
     rng: random.Random | None
@@ -59,7 +61,20 @@ class ConnectionOptions(TypedDict, total=False):
     coalesce: float
     history_source: Callable[[], History] | None
     isolate: bool
+    publish: str | None
+    via: str | None
+    redis_ca: str | None
     recorder: Recorder | None
+
+
+class Forwarding(NamedTuple):
+    """How connections speak to what forwards the exchange's data, not to the exchange.
+
+    *wire* reads it, and *open_transport* opens one connection, as that of `Settings`.
+    """
+
+    wire: WireProtocol
+    open_transport: Callable[..., Transport]
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +83,8 @@ class PoolOptions:
 
     `make_pool` makes the pool of connections to *venue*. *era* is a callable that
     makes the `Era` of one opening of a connection, at a given monotonic time; a worker
-    process gives one that writes to shared memory.
+    process gives one that writes to shared memory. *forwarded* is for what is read from
+    a producer on another machine.
 
     Raises:
         ValueError, TypeError: for a keyword that cannot be right.
@@ -95,6 +111,7 @@ class PoolOptions:
     history_source: Callable[[], History] | None = None
     recorder: Recorder | None = None
     era: Callable[[float], Era] = Era
+    forwarded: Forwarding | None = None
 
     def __post_init__(self) -> None:
         check_callables(on_state=self.on_state, on_error=self.on_error)
@@ -131,16 +148,18 @@ class PoolOptions:
                 raise ValueError(f"{public_endpoint(endpoint)}: {NO_PLAINTEXT}")
 
     def _ping(self) -> Ping:
-        return Ping(self.ping_interval, self.lease)
+        return Ping(self.ping_interval, self.lease, self.forwarded is not None)
 
     @property
     def wire_protocol(self) -> WireProtocol:
         """The protocol that the venue speaks, with the bound of a message."""
         most = check_max_frame(self.max_frame)
+        if self.forwarded is not None:
+            return self.forwarded.wire.bounded(most)
         return WIRE_PROTOCOLS[self.venue.protocol].bounded(most)
 
-    def make_pool(self) -> Pool:
-        """A pool whose connections live on threads of this process."""
+    def make_pool(self, kind: type[Pool] = Pool) -> Pool:
+        """A pool, of that *kind*, whose connections live on threads of this process."""
         clock = self.clock or SystemClock()
         inline, name = self.callbacks == "inline", f"okex_ws:{self.venue.name}"
         runner = CallbackRunner() if inline else Dispatcher(f"{name}:callbacks")
@@ -149,7 +168,7 @@ class PoolOptions:
         )
         worker = HistoryWorker(f"{name}:history", clock, source, source.check)
         worker.in_use = self.history_source is not None
-        return Pool(
+        return kind(
             self.venue,
             self.wire_protocol,
             self._settings(clock),
@@ -175,6 +194,9 @@ class PoolOptions:
             self.recorder,
             self.allow_plaintext,
             coalesce=self.coalesce,
+            open_transport=open_transport
+            if self.forwarded is None
+            else self.forwarded.open_transport,
         )
 
 

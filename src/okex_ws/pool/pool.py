@@ -213,7 +213,7 @@ class Pool(ConnectionSet):
         name = f"okex_ws:{self.venue.name}:{key}"
         credentials = self._credentials if path.login else None
         return Connection(
-            self.venue,
+            self._there,
             self.wire,
             path,
             channels,

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple, Union
 
 from ..base.errors import WireError
+from ..base.state import Cause, State
 from ..model.items import NO_ENVELOPE
 
 
@@ -166,6 +167,34 @@ class Pong(NamedTuple):
     """The answer to the text ``ping``."""
 
 
+class Vouched(NamedTuple):
+    """A producer in between vouches for what it forwarded before.
+
+    Everything that it names as present was so *age* seconds before *asked*, or later:
+    this is when its evidence was asked for, in monotonic seconds of this machine, and
+    *offset* what the wall clock was ahead of that. *lease* is for how many seconds a
+    reader may trust it, counted from the evidence, and *ended* the cause once it ran
+    out.
+    """
+
+    asked: float
+    offset: float
+    age: float
+    lease: float
+    ended: Cause
+
+
+class Withheld(NamedTuple):
+    """Nothing in between vouches for *channels* any more, or yet, because of *cause*.
+
+    They are in *state* until they are `Acknowledged`, with or without another request.
+    """
+
+    channels: tuple[str, ...]
+    state: State
+    cause: Cause
+
+
 class Unknown(NamedTuple):
     """A well-formed message that the protocol module does not know.
 
@@ -185,6 +214,8 @@ Message = Union[
     Notice,
     Terminated,
     Pong,
+    Vouched,
+    Withheld,
     Unknown,
 ]
 

@@ -24,9 +24,12 @@ from ..protocol.messages import (
     Refused,
     Terminated,
     Unsubscribed,
+    Vouched,
+    Withheld,
 )
-from ..trust.heartbeat import Heartbeat
-from .events import Changed, Event, LockedOut, Trouble, Unasked
+from ..trust.heartbeat import Heartbeat, Renewed
+from ..trust.lease import Lease
+from .events import Changed, Event, Held, LockedOut, Trouble, Unasked
 from .login import Login
 from .request_budget import OpenRequest
 from .subscription_state import Phase, Step, SubscriptionState, Target
@@ -54,6 +57,7 @@ class Answers(Generic[Target]):
         self._wire = wire
         self._timeouts = timeouts
         self.heartbeat = Heartbeat(ping, timeouts.pong, now)
+        self._forwarded = ping.forwarded
         self._login = login
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
         self._request: OpenRequest | None = None
@@ -108,6 +112,10 @@ class Answers(Generic[Target]):
             return self._logged_in(now)
         if isinstance(message, Terminated):
             return self._terminated(message)
+        if isinstance(message, Vouched):
+            return self._vouched(message)
+        if isinstance(message, Withheld):
+            return self._withheld(message)
         return [Unasked("unknown")]
 
     def _ponged(self, now: float) -> list[Event]:
@@ -118,7 +126,24 @@ class Answers(Generic[Target]):
             if one.ended_after < renewed.ping and one.step(Step.DRAINED):
                 self._forget(one)
                 self.subscriptions_due = -math.inf
-        return [renewed]
+        return [] if self._forwarded else [renewed]
+
+    def _vouched(self, said: Vouched) -> list[Event]:
+        self.heartbeat.adopt(said.lease)
+        since = said.asked - said.age
+        lease = Lease(since + said.lease, said.offset, ended=said.ended)
+        trip = self.heartbeat.round_trip
+        return [Renewed(lease, since, trip, self.heartbeat.pings)]
+
+    def _withheld(self, said: Withheld) -> list[Event]:
+        held = []
+        for name in said.channels:
+            self._answered("subscribe", name)
+            one = self.subscriptions.get(name)
+            if one is not None and one.step(Step.WITHHELD):
+                one.silent_at = math.inf
+                held.append(one)
+        return [Held(tuple(held), said.state, said.cause)] if held else []
 
     def _granted(self, message: Acknowledged | Unsubscribed, now: float) -> list[Event]:
         if isinstance(message, Acknowledged):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Union
 
 from ..base.errors import LoginRejected, OkexWSError, SubscriptionRejected
+from ..base.state import Cause, State
 from ..trust.heartbeat import Renewed
 from .subscription_state import Step, SubscriptionState
 
@@ -24,6 +25,18 @@ class Changed(NamedTuple):
     subscription: SubscriptionState[Any]
     step: Step
     error: SubscriptionRejected | None = None
+
+
+class Held(NamedTuple):
+    """What forwards the exchange's data does not vouch for *subscriptions*.
+
+    They are withdrawn at once, and are in *state*, for *cause*, until a `Changed` with
+    ``Step.ACKNOWLEDGED``.
+    """
+
+    subscriptions: tuple[SubscriptionState[Any], ...]
+    state: State
+    cause: Cause
 
 
 class LockedOut(NamedTuple):
@@ -56,4 +69,4 @@ class Unasked(NamedTuple):
     sentence: str = ""
 
 
-Event = Union[Changed, LockedOut, Trouble, Renewed, Unasked]
+Event = Union[Changed, Held, LockedOut, Trouble, Renewed, Unasked]

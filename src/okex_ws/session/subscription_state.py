@@ -33,6 +33,7 @@ class Phase(Enum):
     LEAVING = "unsubscribe sent, not acknowledged"
     DRAINING = "unsubscribed, but data sent before that may still come"
     REFUSED = "refused for good"
+    WITHHELD = "subscribed where it is forwarded, and not vouched for there"
 
 
 class Step(Enum):
@@ -49,6 +50,7 @@ class Step(Enum):
     REFUSED = "the exchange refused the channel"
     INVALIDATED = "a push could not be read"
     BROKEN = "a push that others build on was lost, or failed its proof"
+    WITHHELD = "what forwards the exchange's data does not vouch for the channel"
 
 
 # A step that is missing here does not change the phase: `SubscriptionState.step`
@@ -59,6 +61,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.ACKNOWLEDGED: Phase.ACKNOWLEDGED,
         Step.SILENT: Phase.IDLE,
         Step.REFUSED: Phase.REFUSED,
+        Step.WITHHELD: Phase.WITHHELD,
     },
     Phase.ACKNOWLEDGED: {
         Step.PUSHED: Phase.FLOWING,
@@ -66,6 +69,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.LEFT: Phase.DRAINING,
         Step.BROKEN: Phase.BROKEN,
         Step.REFUSED: Phase.REFUSED,
+        Step.WITHHELD: Phase.WITHHELD,
     },
     Phase.FLOWING: {
         Step.LEAVING: Phase.LEAVING,
@@ -73,6 +77,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
         Step.INVALIDATED: Phase.ACKNOWLEDGED,
         Step.BROKEN: Phase.BROKEN,
         Step.REFUSED: Phase.REFUSED,
+        Step.WITHHELD: Phase.WITHHELD,
     },
     Phase.BROKEN: {
         Step.LEAVING: Phase.LEAVING,
@@ -86,6 +91,13 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
     },
     Phase.DRAINING: {Step.DRAINED: Phase.IDLE, Step.REFUSED: Phase.REFUSED},
     Phase.REFUSED: {},
+    Phase.WITHHELD: {
+        Step.ACKNOWLEDGED: Phase.ACKNOWLEDGED,
+        Step.LEAVING: Phase.LEAVING,
+        Step.LEFT: Phase.DRAINING,
+        Step.REFUSED: Phase.REFUSED,
+        Step.WITHHELD: Phase.WITHHELD,
+    },
 }
 
 Target = TypeVar("Target")
@@ -269,7 +281,8 @@ class SubscriptionState(Generic[Target]):
             return Step.ASKED
         if self.phase is Phase.BROKEN and (now >= self.not_before or not self.wanted):
             return Step.LEAVING
-        if self._is_late(now) or (self.acknowledged and not self.wanted):
+        carried = self.acknowledged or self.phase is Phase.WITHHELD
+        if self._is_late(now) or (carried and not self.wanted):
             return Step.LEAVING
         return None
 

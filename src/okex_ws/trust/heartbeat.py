@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..base.errors import Stalled
@@ -120,6 +121,11 @@ class Heartbeat:
         self.due = min(due, self._doubt_ends)
 
     @property
+    def round_trip(self) -> float:
+        """Seconds from the last ping that has a pong to the handling of that."""
+        return self._trips[-1][1] if self._trips else 0.0
+
+    @property
     def waits(self) -> bool:
         """Whether a ping waits for unread messages: `caught_up` must be called."""
         return self._waits < math.inf
@@ -169,6 +175,13 @@ class Heartbeat:
         self._waits = self._hurried = math.inf
         self._last, self._next = now, read_at + self._ping.period
         self._look_ahead()
+
+    def adopt(self, lease: float) -> None:
+        """Ping so often as *lease* asks for, which is not known before."""
+        if lease != self._ping.lease:
+            self._ping = replace(self._ping, lease=lease)
+            self._next = min(self._next, self._last + self._ping.period)
+            self._look_ahead()
 
     def hurry(self, now: float) -> None:
         """Send the next ping at once: a channel waits for its pong."""

@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from ..base.state import CLOSED, NO_CAUSE, Cause
+from ..base.state import CLOSED, NO_CAUSE, Cause, CauseCode
 from ..base.threads import thread_life
 
 # Seconds. NTP slews by at most 0.5 ms a second, so a difference of a second within one
 # lease means that a clock was set or that the machine slept.
 MAX_CLOCK_JUMP = 1.0
+
+RAN_OUT = Cause(CauseCode.LEASE, "no pong in time: the lease ran out")
 
 
 class Lease(NamedTuple):
@@ -22,12 +24,14 @@ class Lease(NamedTuple):
     A suspended machine moves one clock and not the other, so a changed offset says
     that time passed which *until* knows nothing of. *lapses* is how often a
     lease of this opening ended before the next one that runs was granted: it is in the
-    lease, so that one store renews it and begins the new epoch of every value.
+    lease, so that one store renews it and begins the new epoch of every value. *ended*
+    is why nothing is trusted once it has run out.
     """
 
     until: float
     offset: float
     lapses: int = 0
+    ended: Cause = RAN_OUT
 
     def holds(self, now: float, wall: float) -> bool:
         """Whether the lease still runs at this reading of the two clocks."""

@@ -149,7 +149,6 @@ class Verdict(NamedTuple):
 
 LIVE = Verdict(State.LIVE, NO_CAUSE)
 _FIRST_PONG = Cause(CauseCode.FIRST_PONG, "waiting for the first pong")
-_LEASE = Cause(CauseCode.LEASE, "no pong in time: the lease ran out")
 _CLOCK_JUMP = Cause(CauseCode.CLOCK_JUMP, "the clock jumped: the lease ended")
 _IDLE = Cause(CauseCode.IDLE, "no push, where the exchange repeats an idle book")
 _NO_THREAD = Cause(CauseCode.INTERNAL, "the connection's thread has ended")
@@ -212,7 +211,7 @@ def withdrawn(current: Published) -> Verdict:
 
 def _lapsed(lease: Lease, now: float) -> Verdict:
     if now >= lease.until:
-        return Verdict(State.STALE, _LEASE, lease.until)
+        return Verdict(State.STALE, lease.ended, lease.until)
     return Verdict(State.STALE, _CLOCK_JUMP, now)
 
 

@@ -1,0 +1,1 @@
+"""A feed read on other machines, through Redis, with evidence that ages."""
