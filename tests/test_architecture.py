@@ -43,6 +43,18 @@ TAKEN_FROM_INSIDE = {
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "authority"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "open_tunnel"),
     ("cli.diagnosis.reach", "okex_ws.net.proxy", "proxy_finder"),
+    ("cli.diagnosis.relay", "okex_ws.base.clock", "SystemClock"),
+    ("cli.diagnosis.relay", "okex_ws.base.errors", "listed"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.address", "parse"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.address", "trust"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.envelope", "Beat"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.envelope", "EnvelopeError"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.envelope", "Names"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.envelope", "decode"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.redis_line", "RedisLine"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.redis_line", "RedisRefused"),
+    ("cli.diagnosis.relay", "okex_ws.fanout.redis_line", "check_package"),
+    ("cli.diagnosis.relay", "okex_ws.net.stream", "TcpNetwork"),
     ("cli.recordings.played", "okex_ws.base.checks", "nearest"),
     ("local_exchange.control.exchange", "okex_ws.base.checks", "all_name_keywords"),
     ("local_exchange.market.instruments", "okex_ws.base.checks", "all_name_keywords"),
@@ -56,6 +68,7 @@ EXTRAS = {
     "matplotlib": {"cli"},
     "httpx": {"rest"},
     "httpcore": {"rest"},
+    "hiredis": {"fanout"},
 }
 
 FEWEST_MODULES, MOST_MODULES = 3, 11

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from okex_ws.base.state import Cause, CauseCode, State
-from okex_ws.fanout import subscriber as module
 from okex_ws.fanout.envelope import (
     Beat,
     Forwarded,
@@ -22,6 +20,7 @@ from okex_ws.fanout.envelope import (
 from okex_ws.fanout.subscriber import FRESH, Said, Text, TopicReader
 from okex_ws.protocol.messages import Acknowledged, Unsubscribed, Vouched, Withheld
 from tests.support.fanout_world import BOOK, DEPTH, QUIET, TRADES, World
+from tests.support.internals import weaken_topic_reader
 
 NAMES = Names("{okx}:desk:okx:0")
 WHO = Identity(1, "one", "it")
@@ -448,39 +447,11 @@ def test_once_the_faults_end_everything_is_live_again(seed: int) -> None:
         assert None not in found.values()
 
 
-def _without_versions(self: Any, *parts: Any) -> Any:
-    name, one, beat, *rest = parts
-    if (vouch := beat.topics.get(name)) is not None:
-        topics = {**beat.topics, name: vouch._replace(version=0)}
-        beat = beat._replace(topics=topics)
-    return _JUDGE(self, name, one, beat, *rest)
-
-
-def _from_receipt(self: Any, beat: Beat, now: float) -> list[Said]:
-    said = _BEAT(self, beat, now)
-    return [s._replace(asked=now) if isinstance(s, Vouched) else s for s in said]
-
-
-def _of_any_session(self: Any, who: Identity, now: float) -> list[Said]:
-    self._identity = who
-    return []
-
-
-_JUDGE, _BEAT = TopicReader._judge, TopicReader._beat
-MUTATIONS: dict[str, tuple[str, Any]] = {
-    "no versions": ("_judge", _without_versions),
-    "a lease from the receipt": ("_beat", _from_receipt),
-    "no age": ("_oldest", lambda self, beat: 0.0),
-    "any session": ("_meet", _of_any_session),
-}
-
-
-@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("how", ["no versions", "no ages", "by receipt", "any session"])
 def test_a_weaker_protocol_gives_stale_reads(
-    mutation: str, monkeypatch: pytest.MonkeyPatch
+    how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, weaker = MUTATIONS[mutation]
-    monkeypatch.setattr(module.TopicReader, name, weaker)
+    weaken_topic_reader(monkeypatch, how)
 
     assert played(range(24))["stale"] > 0
 
@@ -488,11 +459,6 @@ def test_a_weaker_protocol_gives_stale_reads(
 def test_an_update_without_its_predecessor_would_be_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    strict = TopicReader._message
-
-    def lax(self: TopicReader, said: Forwarded) -> list[Said]:
-        return strict(self, said._replace(after=0))
-
-    monkeypatch.setattr(module.TopicReader, "_message", lax)
+    weaken_topic_reader(monkeypatch, "no order")
 
     assert played(range(12))["wrong"] > 0

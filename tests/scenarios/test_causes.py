@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ from tests.support.loopback_servers import (
     server_tls,
     wait_for_end,
 )
+from tests.support.recorder_taps import until
+from tests.support.redis_server import RedisServer
 from tests.support.virtual_world import Ladder, World
 
 DEPTH, TRADES = "books5:BTC-USDT", "trades:BTC-USDT"
@@ -926,6 +929,39 @@ def test_the_life_of_an_instrument(world: World) -> None:
         *(CauseCode.EXPIRED, CauseCode.RENAMED),
     ]
     assert (stale[-1].cause.new_id, stale[-1].instrument_id) == ("XBT-USDT", BTC[0])
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    yield server
+    server.kill()
+
+
+@brings(CauseCode.NOT_PUBLISHED, CauseCode.WITHHELD, CauseCode.LEASE_TOO_SHORT)
+def test_what_another_machine_forwards(redis: RedisServer) -> None:
+    with LocalExchange(instruments=["BTC-USDT"]) as exchange:
+        venue = exchange.venue_v5
+        with (
+            Feed(venue, publish=redis.url, lease=3.0) as producer,
+            Feed(venue, via=redis.url) as reader,
+            Feed(venue, via=redis.url, lease=2.0) as hasty,
+        ):
+            (btc,) = reader.subscribe(["BTC-USDT"], channels=["depth5"])
+            until(lambda: btc.health().cause.code is CauseCode.NOT_PUBLISHED)
+            (mine,) = producer.subscribe(["BTC-USDT"], channels=["depth5"])
+            btc.wait_live(10)
+            (soon,) = hasty.subscribe(["BTC-USDT"], channels=["depth5"])
+            until(lambda: soon.health().cause.code is CauseCode.LEASE_TOO_SHORT)
+            changes = btc.updates(timeout=10.0)
+            redis.call("PUBLISH", "{okx}:test:local:0:t:books5:BTC-USDT", "garbage")
+            until(
+                lambda: (
+                    isinstance(item := next(changes), StateChange)
+                    and item.cause.code is CauseCode.WITHHELD
+                )
+            )
+            assert mine.state is State.LIVE
 
 
 def test_each_code_is_brought_about_here() -> None:

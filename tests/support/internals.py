@@ -19,12 +19,15 @@ from okex_ws.base.worker import LibraryThread
 from okex_ws.delivery.conflating_queue import ConflatingQueue
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.delivery.updates import UpdateQueue
+from okex_ws.fanout.envelope import Beat, Forwarded
+from okex_ws.fanout.subscriber import TopicReader
 from okex_ws.isolation.pool import IsolatedPool
 from okex_ws.isolation.shared_memory import HEADER, Memory, Slot, SlotAddress
 from okex_ws.isolation.slot_writer import SharedEra
 from okex_ws.isolation.supervisor import Supervisor
 from okex_ws.pool.connection import HOST_GAP, Connection, Settings
 from okex_ws.pool.pool import Pool
+from okex_ws.protocol.messages import Vouched
 
 if TYPE_CHECKING:
     import socket
@@ -743,3 +746,35 @@ def dress(axes: Axes, chart: ChartData) -> None:
     from okex_ws.cli.recordings.picture import _dress
 
     _dress(axes, chart)
+
+
+def weaken_topic_reader(patch: pytest.MonkeyPatch, how: str) -> None:
+    """Take one part out of the proof of the fan-out, to see that it is needed."""
+    judge, beat_of = TopicReader._judge, TopicReader._beat
+    message = TopicReader._message
+
+    def without_versions(self: Any, name: str, one: Any, beat: Beat, *rest: Any) -> Any:
+        if (vouch := beat.topics.get(name)) is not None:
+            topics = {**beat.topics, name: vouch._replace(version=0)}
+            beat = beat._replace(topics=topics)
+        return judge(self, name, one, beat, *rest)
+
+    def by_receipt(self: Any, beat: Beat, now: float) -> list[Any]:
+        said = beat_of(self, beat, now)
+        return [s._replace(asked=now) if isinstance(s, Vouched) else s for s in said]
+
+    def any_session(self: Any, who: Any, now: float) -> list[Any]:
+        self._identity = who
+        return []
+
+    def no_order(self: Any, said: Forwarded) -> list[Any]:
+        return message(self, said._replace(after=0))
+
+    weaker: dict[str, tuple[str, Callable[..., Any]]] = {
+        "no versions": ("_judge", without_versions),
+        "by receipt": ("_beat", by_receipt),
+        "no ages": ("_oldest", lambda self, beat: 0.0),
+        "any session": ("_meet", any_session),
+        "no order": ("_message", no_order),
+    }
+    patch.setattr(TopicReader, *weaker[how])

@@ -7,12 +7,22 @@ from collections.abc import Sequence
 
 from .. import __version__
 from .arguments import Command
-from .commands import doctor, guide, history, plot, record, replay, serve, watch
+from .commands import (
+    doctor,
+    guide,
+    history,
+    plot,
+    publish,
+    record,
+    replay,
+    serve,
+    watch,
+)
 from .exits import MEANING, ending, writable
 from .logs import logged
 
 # The help lists the commands in this order: first those that a newcomer needs.
-_COMMANDS = (watch, doctor, record, replay, plot, history, serve, guide)
+_COMMANDS = (watch, doctor, record, replay, plot, history, publish, serve, guide)
 
 _EXAMPLES = """\
 examples:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import ssl
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from .. import VENUES, Venue, find_venue
 from .exits import MEANING, USAGE, Failure, refusing
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ..local_exchange import LocalExchange
 
 VENUE = "okx"
+# The variable of the environment that holds what a Redis server asks for.
+REDIS_SECRET = "OKEX_WS_REDIS_PASSWORD"  # noqa: S105 - its name, not its value
 # The Japanese venues trade against yen, not dollars.
 _INSTRUMENTS = {"okj": "BTC-JPY", "okj-v3": "BTC-JPY"}
 _INSTRUMENT = "BTC-USDT"
@@ -27,13 +31,24 @@ _INSTRUMENT = "BTC-USDT"
 class Destination:
     """Where a command connects to: a venue, or the local exchange in the venue's place.
 
-    *own* is the local exchange that ``--local`` started, else ``None``.
+    *own* is the local exchange that ``--local`` started, else ``None``. *via* is the
+    URL of a Redis server in the exchange's place, with its password, and *redis_ca* the
+    file of certificates that it is checked by.
     """
 
     venue: Venue
     ssl_context: ssl.SSLContext | None = None
     proxy: str | None = None
     own: LocalExchange | None = None
+    via: str | None = field(default=None, repr=False)
+    redis_ca: str | None = None
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The keywords of a `Feed` that leads there."""
+        if self.via is not None:
+            return {"via": self.via, "redis_ca": self.redis_ca}
+        return {"ssl_context": self.ssl_context, "proxy": self.proxy}
 
     @property
     def instrument(self) -> str:
@@ -165,16 +180,64 @@ def ask_where(parser: argparse.ArgumentParser, local: bool = True) -> None:
     )
 
 
+def ask_via(parser: argparse.ArgumentParser) -> None:
+    """Add ``--via``, and what a Redis server is reached with."""
+    group = parser.add_argument_group("by way of another machine")
+    group.add_argument(
+        "--via",
+        metavar="URL",
+        help="a Redis server where `okex-ws publish` writes, in the exchange's place:"
+        " rediss://USER@HOST:6379/0?name=NAME (needs the extra 'redis')",
+    )
+    ask_redis(group)
+
+
+def ask_redis(group: argparse._ArgumentGroup) -> None:
+    """Add what a Redis server is reached with."""
+    group.add_argument(
+        "--redis-ca",
+        metavar="FILE",
+        help="the certificates that rediss:// trusts (default: the system's)",
+    )
+    group.add_argument(
+        "--redis-password-file",
+        metavar="FILE",
+        help=f"its first line is the password (default: ${REDIS_SECRET}, if set)",
+    )
+
+
+def redis_url(url: str, options: argparse.Namespace) -> str:
+    """*url* with the password of the environment, or of a file.
+
+    An argument would show the password to every user of the machine.
+    """
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        raise Failure(
+            "other users of this machine see the arguments of a program: put the"
+            f" password into ${REDIS_SECRET}, or a file (--redis-password-file)",
+            USAGE,
+        )
+    password = os.environ.get(REDIS_SECRET, "")
+    if options.redis_password_file is not None:
+        with open(options.redis_password_file, encoding="utf-8") as lines:
+            password = lines.readline().rstrip("\n")
+    if not password:
+        return url
+    netloc = f"{user}:{quote(password, safe='')}@{host}"
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
 def ask_limits(parser: argparse.ArgumentParser) -> None:
     """Add ``--lease``, ``--max-age``, ``--max-silence`` and ``--max-lag``."""
     group = parser.add_argument_group("when a price is too old (it is STALE then)")
     group.add_argument(
         "--lease",
         type=duration,
-        default=15.0,
         metavar="S",
         help="seconds, 2 to 60, since the sending of the last ping that was answered"
-        " (default: 15)",
+        " (default: 15; with --via what the producer has)",
     )
     for name, meaning in (
         ("age", "since the exchange pushed this book: a quiet market is old and right"),
@@ -188,13 +251,19 @@ def ask_limits(parser: argparse.ArgumentParser) -> None:
 
 def find_destination(options: argparse.Namespace, stack: ExitStack) -> Destination:
     """Return where *options* lead; *stack* closes a local exchange that it starts."""
-    local = getattr(options, "local", False)
-    if options.url is not None and (local or options.venue is not None):
-        raise Failure("--url is another place than --venue and --local", USAGE)
+    local, via = getattr(options, "local", False), getattr(options, "via", None)
+    if options.url is not None and (local or via or options.venue is not None):
+        raise Failure("--url is another place than --venue, --local and --via", USAGE)
     with refusing():
         if options.url is not None:
             return Destination(venue_at(options.url), proxy=options.proxy)
         venue = find_venue(VENUE if options.venue is None else options.venue)
+    if via is not None:
+        if local or options.proxy is not None:
+            raise Failure("--via is another place than --local and --proxy", USAGE)
+        return Destination(
+            venue, via=redis_url(via, options), redis_ca=options.redis_ca
+        )
     if not local:
         return Destination(venue, proxy=options.proxy)
     from ..local_exchange import LocalExchange

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from ..base.errors import WireError
@@ -77,7 +76,7 @@ def _noted(said: bytes) -> Message:
         return made
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         # The text came from no `note`: from a recording, say.
-        raise WireError("note", "a note that nothing here has made") from error
+        raise WireError("shape", "a note that nothing here has made") from error
 
 
 def requested(text: str) -> tuple[str, list[str]]:
@@ -169,7 +168,12 @@ class ForwardedV3(_Forwarded, V3):
         return payload
 
 
-@cache
+_KNOWN: dict[str, ForwardedV5 | ForwardedV3] = {
+    "v5": ForwardedV5(),
+    "v3": ForwardedV3(),
+}
+
+
 def forwarded(protocol: str) -> ForwardedV5 | ForwardedV3:
     """The forwarding protocol of venues that speak *protocol*."""
-    return ForwardedV3() if protocol == "v3" else ForwardedV5()
+    return _KNOWN[protocol]

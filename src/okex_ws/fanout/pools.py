@@ -196,6 +196,20 @@ class PublishingPool(Pool):
         carrier = None if row is None else row.carrier
         return carrier.report(0, 0).endpoint if isinstance(carrier, Connection) else ""
 
+    def reports(self) -> tuple[ConnectionReport, ...]:
+        """A report on each connection to the exchange, and then on that to Redis."""
+        producer = self.producer
+        own = ConnectionReport(
+            producer.endpoint,
+            producer.is_open,
+            len(producer.publisher.topics),
+            0,
+            0,
+            0.0,
+            0.0,
+        )
+        return (*super().reports(), own)
+
     def _end_threads(self) -> None:
         super()._end_threads()
         self.producer.close()

@@ -216,6 +216,7 @@ class Producer:
         self._unsent: deque[Command] = deque()
         self._waits = backoff(reconnect.first, reconnect.cap, rng)
         self._outage_log, self._throttle = OutageLog(), LogThrottle()
+        self.is_open = False
         # How many texts found no room, and how many commands Redis refused.
         self.dropped = 0
         self.refused = 0
@@ -224,6 +225,11 @@ class Producer:
         )
 
     # --- On any thread --------------------------------------------------------------
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the server, without user and password."""
+        return self._address.endpoint
 
     def start(self) -> None:
         """Start the thread."""
@@ -279,9 +285,11 @@ class Producer:
                 self._is_closing,
                 self._address.name,
             )
+            self.is_open = True
             try:
                 self._publish(line)
             finally:
+                self.is_open = False
                 self.publisher.closed()
                 line.stream.close()
         except OkexWSError as error:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from ... import check_instrument
 from ..arguments import (
     Destination,
+    ask_via,
     ask_where,
     command,
     duration,
@@ -21,6 +22,7 @@ from ..arguments import (
 from ..diagnosis.checks import Check, Checklist, Grade
 from ..diagnosis.probe import Probe
 from ..diagnosis.reach import Reach
+from ..diagnosis.relay import RedisWay
 from ..exits import FAILED, GOOD, USAGE, Failure, refusing
 from ..text import clean, milliseconds
 
@@ -28,6 +30,7 @@ _EXAMPLES = """\
   okex-ws doctor                            OKX
   okex-ws doctor --venue okj --instrument BTC-JPY
   okex-ws doctor --url wss://127.0.0.1:9000/ws/v5
+  okex-ws doctor --via rediss://sub@books:6379/0?name=desk --instrument BTC-USDT
   okex-ws doctor --local                    what it looks like if all is well
   okex-ws doctor --json | jq 'select(.grade == "bad")'"""
 
@@ -56,6 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="seconds for each step of the connection (default: 10)",
     )
     ask_where(parser)
+    ask_via(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
             raise Failure("an index has no book: name what is traded", USAGE)
         report = _JsonReport() if options.json else _TextReport()
         failed = []
+        if where.via is not None:
+            return _examine_way(where, (name, kind), options.timeout, report)
         for endpoint in where.venue.endpoints:
             report.begin_endpoint(where.venue.name, endpoint)
             found = _examine(where, endpoint, (name, kind), options.timeout, report)
@@ -108,6 +114,35 @@ def _examine(
         reach.close()
         probe.close()
     return found
+
+
+def _examine_way(
+    where: Destination,
+    instrument: tuple[str, str],
+    timeout: float,
+    report: _TextReport,
+) -> int:
+    """Check each link of the way by Redis; return the exit code."""
+    with refusing():
+        relay = RedisWay(where, timeout)
+    report.begin_endpoint(where.venue.name, relay.endpoint)
+    found = Checklist(report.begin, report.tell)
+    probe = Probe(where, relay.endpoint, *instrument)
+    try:
+        found.check("packages", relay.find_package)
+        found.check("Redis", relay.connect)
+        found.check("rights", relay.try_rights)
+        found.check("producer", relay.find_producer)
+        relay.close()
+        found.check("subscribe", probe.subscribe)
+        found.check("snapshot", probe.snapshot)
+        found.check("sequence", probe.prove)
+    finally:
+        relay.close()
+        probe.close()
+    grade, sentence = verdict(where, relay.endpoint, found)
+    report.verdict(grade, sentence)
+    return FAILED if grade is Grade.BAD else GOOD
 
 
 def verdict(where: Destination, endpoint: str, found: Checklist) -> tuple[Grade, str]:

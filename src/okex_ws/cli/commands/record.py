@@ -15,6 +15,7 @@ from ... import Feed, Recorder, State, WSSubscription
 from ..arguments import (
     Destination,
     ask_instruments,
+    ask_via,
     ask_where,
     command,
     count,
@@ -74,6 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     option("--max-seconds", type=duration, metavar="S", help="or after so many seconds")
     ask_where(parser)
+    ask_via(parser)
 
 
 def amount(text: str) -> int:
@@ -101,8 +103,7 @@ def run(options: argparse.Namespace) -> int:
         feed = stack.enter_context(
             Feed(
                 where.venue,
-                ssl_context=where.ssl_context,
-                proxy=where.proxy,
+                **where.keywords,
                 recorder=recorder,
             )
         )

@@ -14,6 +14,7 @@ from ..arguments import (
     Destination,
     ask_instruments,
     ask_limits,
+    ask_via,
     ask_where,
     command,
     duration,
@@ -68,6 +69,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     ask_limits(parser)
     ask_where(parser)
+    ask_via(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -116,7 +118,7 @@ class _Watched:
     ) -> None:
         self._json = options.json
         self._seconds: float | None = options.seconds
-        self._where = where.venue.name
+        self._where = where.venue.name + (" via Redis" if where.via else "")
         self._began = time.monotonic()
         self._keyboard = Keyboard()
         wanted = list(dict.fromkeys(options.instruments))
@@ -129,8 +131,7 @@ class _Watched:
             self._feed = stack.enter_context(
                 Feed(
                     where.venue,
-                    ssl_context=where.ssl_context,
-                    proxy=where.proxy,
+                    **where.keywords,
                     lease=options.lease,
                     on_state=lambda _: self._keyboard.wake(),
                 )

@@ -46,9 +46,11 @@ class Probe:
     def __init__(
         self, where: Destination, endpoint: str, instrument_id: str, market: str
     ) -> None:
-        self._venue = dataclasses.replace(where.venue, endpoints=(endpoint,))
+        self._venue = where.venue
+        if where.via is None:
+            self._venue = dataclasses.replace(where.venue, endpoints=(endpoint,))
         self._name, self._market = instrument_id, market
-        self._proxy, self._context = where.proxy, where.ssl_context
+        self._keywords = where.keywords
         self._feed: Feed | None = None
         self._error: Exception | None = None
         self._connected_at = 0.0
@@ -67,7 +69,7 @@ class Probe:
         """Subscribe to trades; report how long the acknowledgement took."""
         # The exchange limits connections a second, and `Reach` has opened one just now.
         time.sleep(self._venue.host_gap)
-        self._feed = Feed(self._venue, proxy=self._proxy, ssl_context=self._context)
+        self._feed = Feed(self._venue, **self._keywords)
         self._live("trade")
         took = time.monotonic() - self._connected_at
         return Finding(f"acknowledged {milliseconds(took)} after the connection")
