@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from okex_ws import CauseCode, State
+from okex_ws import CauseCode, Feed, State
 from okex_ws.cli import main
 from okex_ws.local_exchange import Instrument, LocalExchange
 from okex_ws.model.exchange_codes import CODES
@@ -36,8 +37,13 @@ from tests.support.pages import (
     causes,
     codes,
 )
+from tests.support.recorder_taps import until
+from tests.support.redis_server import RedisServer
 
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
+
+# The server that programs of the guide name; a test has one on another port.
+REDIS = "127.0.0.1:6379"
 
 OKX = (
     Instrument("spot", "BTC-USDT", price="60000.0", tick="0.1", lot="0.0001"),
@@ -93,10 +99,18 @@ def test_a_program_prints_what_its_page_shows(
         # The extra "test" has it; the further interpreters of CI do without.
         pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
+    source, server = program.source, None
+    if REDIS in source:
+        server = RedisServer(tmp_path)
+        source = source.replace(REDIS, f"127.0.0.1:{server.port}")
     made: dict[str, Any] = {"__name__": "__main__"}
     if program is PROGRAMS[0]:
         monkeypatch.setattr(time, "sleep", cut_line(okx_is_local, made))
-    exec(compile(program.source, program.page, "exec"), made)
+    try:
+        exec(compile(source, program.page, "exec"), made)
+    finally:
+        if server is not None:
+            server.kill()
     for test in [made[name] for name in made if name.startswith("test_")]:
         test(*[okx_is_local] * len(signature(test).parameters))
 
@@ -240,3 +254,52 @@ def test_each_fault_of_the_page_can_be_caused() -> None:
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_page_begins_with_its_title(topic: str) -> None:
     assert re.match(r"# [^\n]+\n\n[^\n]", TOPICS[topic])
+
+
+# --- A reader in another language -----------------------------------------------------
+
+
+def test_the_reader_in_perl_has_prices_and_no_price_once_the_producer_is_gone(
+    tmp_path: Path,
+) -> None:
+    perl = shutil.which("perl")
+    if perl is None:
+        pytest.skip("perl is not installed here")
+    (source,) = re.findall(r"```perl\n(.*?)```", TOPICS["redis"], flags=re.DOTALL)
+    (tmp_path / "reader.pl").write_text(source)
+    redis = RedisServer(tmp_path)
+    said = tmp_path / "said"
+    try:
+        with (
+            said.open("wb") as out,
+            subprocess.Popen(
+                [
+                    perl,
+                    str(tmp_path / "reader.pl"),
+                    f"127.0.0.1:{redis.port}",
+                    "{okx}:test:local:0",
+                    "books5:BTC-USDT",
+                ],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            ) as reader,
+        ):
+            try:
+                _watch_perl(redis, said)
+            finally:
+                reader.kill()
+    finally:
+        redis.kill()
+
+
+def _watch_perl(redis: RedisServer, said: Path) -> None:
+    def last() -> str:
+        return said.read_text().rstrip("\n").rpartition("\n")[2]
+
+    with LocalExchange(instruments=OKX) as exchange:
+        with Feed(exchange.venue_v5, publish=redis.url, lease=2.0) as feed:
+            feed.subscribe(["BTC-USDT"], channels=["depth5"])
+            until(lambda: last().startswith('{"arg":{"channel":"books5"'))
+        until(lambda: last() == "no price")
+    words = {line[:8] for line in said.read_text().splitlines()}
+    assert words == {"no price", '{"arg":{'}
