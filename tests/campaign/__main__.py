@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import re
+import shutil
 import ssl
 import sys
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import okex_ws
+from tests.campaign.fanout_stand import NAME
 from tests.campaign.resources import grown, use_one_arena
 from tests.campaign.run import WARM_UP, run
 from tests.campaign.setups import SETUPS
@@ -30,7 +32,9 @@ def main() -> int:
     args = parser.parse_args()
     use_one_arena()
     setups = [setup for setup in SETUPS if re.search(args.stands, setup.name)]
-    result = run(args.seconds, args.seed, setups, args.faults, args.tapes)
+    fanout = bool(re.search(args.stands, NAME)) and shutil.which("redis-server")
+    options = args.faults, args.tapes, bool(fanout)
+    result = run(args.seconds, args.seed, setups, *options)
     assert result.before is not None
     assert result.after is not None
     if args.seconds >= 4 * WARM_UP:

@@ -33,6 +33,7 @@ from tests.campaign import (
     script_faults,
 )
 from tests.campaign.catalogue import ALONE, CATALOGUE, CHANGE, Fault
+from tests.campaign.fanout_stand import NAME, FanoutStand
 from tests.campaign.judge import Findings
 from tests.campaign.metronome import Metronome
 from tests.campaign.replay_digest import recording_path
@@ -64,29 +65,36 @@ def run(
     setups: Sequence[Setup] = SETUPS,
     only: str = "",
     recordings: Path | None = None,
+    fanout: bool = False,
 ) -> Result:
     """Run for about *seconds*; the schedule of each setup is that of *seed*.
 
     Only faults whose kind matches *only* are injected. With *recordings*
-    each setup is recorded in that folder.
+    each setup is recorded in that folder. *fanout* adds the stand of the fan-out, which
+    needs a Redis server.
     """
     with Metronome() as metronome:
         result = Result(seed, seconds, metronome)
-        _run(result, setups, only, recordings)
+        _run(result, setups, only, recordings, fanout)
         result.rests += [end - start for start, end in metronome.rests]
     return result
 
 
 def _run(
-    result: Result, setups: Sequence[Setup], only: str, recordings: Path | None
+    result: Result,
+    setups: Sequence[Setup],
+    only: str,
+    recordings: Path | None,
+    fanout: bool,
 ) -> None:
     seconds, seed = result.seconds, result.seed
     with _watched(result):
         # What is made once and kept, by Python and by us, is no leak.
         warm_up = Result(seed, 0, result.metronome)
-        _campaign(min(WARM_UP, seconds / 4), seed, warm_up, setups, only)
+        warm = min(WARM_UP, seconds / 4)
+        _campaign(warm, seed, warm_up, setups, only, None, fanout)
         result.before = resources.count()
-        _campaign(seconds, seed, result, setups, only, recordings)
+        _campaign(seconds, seed, result, setups, only, recordings, fanout)
         result.after = resources.settled(result.before)
     for leak in resources.leaks(result.before, result.after):
         result.violate(leak)
@@ -99,6 +107,7 @@ def _campaign(
     setups: Sequence[Setup],
     only: str,
     recordings: Path | None = None,
+    fanout: bool = False,
 ) -> None:
     with contextlib.ExitStack() as stack:
         rigs = [
@@ -112,6 +121,7 @@ def _campaign(
             )
             for n, setup in enumerate(setups)
         ]
+        stands = [stack.enter_context(FanoutStand(seed))] if fanout else []
         end = time.monotonic() + seconds
         drivers = [
             threading.Thread(
@@ -119,15 +129,31 @@ def _campaign(
             )
             for rig in rigs
         ]
+        drivers += [
+            threading.Thread(
+                target=_drive_fanout, args=(stand, end, result, only), name=NAME
+            )
+            for stand in stands
+        ]
         for driver in drivers:
             driver.start()
         signalled = SignalledReader(rigs, seed)
-        signalled.run(lambda: not any(driver.is_alive() for driver in drivers))
+        if rigs:
+            signalled.run(lambda: not any(driver.is_alive() for driver in drivers))
         for driver in drivers:
             driver.join()
         result.signals.update(signalled.did)
         for rig in rigs:
             _gather(rig, result)
+        for stand in stands:
+            stand.gather(result)
+
+
+def _drive_fanout(stand: FanoutStand, end: float, result: Result, only: str) -> None:
+    try:
+        stand.drive(end, result, only)
+    except BaseException:
+        result.violate(f"{NAME}: {traceback.format_exc()}")
 
 
 def _drive(rig: Rig, end: float, result: Result, only: str) -> None:

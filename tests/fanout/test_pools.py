@@ -188,6 +188,21 @@ def test_a_redis_that_is_emptied_is_filled_again(
     btc.wait_live(15)
 
 
+def test_a_lease_that_lapsed_and_was_renewed_is_a_no_only_meanwhile(
+    exchange: LocalExchange, producer: Feed, reader: Feed
+) -> None:
+    (btc,) = reader.subscribe([BTC], channels=CHANNELS)
+    btc.wait_live(10)
+    (mine,) = producer.subscriptions
+
+    exchange.mute()  # its connection stays: no answer comes, and no push
+
+    until(lambda: mine.state is not State.LIVE)
+    until(lambda: btc.GetDepth() == {})
+    exchange.resume()
+    btc.wait_live(15)
+
+
 def test_a_producer_that_is_gone_is_a_no_that_says_whose_beats_are_missing(
     producer: Feed, reader: Feed
 ) -> None:

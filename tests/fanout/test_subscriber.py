@@ -430,11 +430,11 @@ def test_in_a_story_full_of_faults_no_read_is_stale_or_wrong(seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_in_four_hundred_stories_no_read_is_stale_or_wrong() -> None:
-    counts = played(range(1000, 1400))
+def test_in_sixty_more_stories_no_read_is_stale_or_wrong() -> None:
+    counts = played(range(1000, 1060))
 
     assert counts["stale"] == counts["wrong"] == 0
-    assert counts["live"] > 1_000_000
+    assert counts["live"] > 150_000
 
 
 @pytest.mark.parametrize("seed", range(6))

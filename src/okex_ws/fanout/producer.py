@@ -152,7 +152,9 @@ class PublishedView(View):
         taken = take(reading)
         if taken is None:
             return _CHANGING
-        current, lease = taken.value, taken.lease
+        # Not its `value`, whose epoch has the lapses of the lease, too: a text outlives
+        # those.
+        current, lease = taken.current, taken.lease
         verdict = taken.judge(NO_LIMITS, now, wall)
         if current.state is State.LIVE and current.is_withdrawn:
             verdict = withdrawn(current)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..base.errors import ConnectionLost, HandshakeFailed, printable
+from ..base.errors import ConnectionLost, HandshakeFailed, Stalled, printable
 from ..base.state import CauseCode
 from ..model.numbers import Clean
 from ..net.stream import Network, Stream
@@ -82,6 +82,10 @@ class RedisLine:
         try:
             line = cls(stream, address)
             line._log_in(what)
+        except Stalled as late:
+            stream.close()
+            what, endpoint = "no answer of Redis came", address.endpoint
+            raise Stalled(what, late.after, endpoint=endpoint) from late
         except BaseException:
             stream.close()
             raise

@@ -1,0 +1,36 @@
+"""A producer in a process of its own, which a fault can stop, kill and start again.
+
+`python -m tests.campaign.fanout_producer ENDPOINT REDIS LEASE ID,ID CHANNEL,CHANNEL`
+publishes until it is killed, or until its input ends.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from okex_ws import Feed, Reconnect, Timeouts, Venue
+
+
+def main() -> None:
+    """Publish."""
+    endpoint, redis, lease, ids, channels = sys.argv[1:]
+    venue = Venue(
+        "fanout",
+        "v5",
+        (endpoint,),
+        connections_per_second=1000.0,
+        requests_per_hour=1_000_000,
+    )
+    with Feed(
+        venue,
+        publish=redis,
+        lease=float(lease),
+        reconnect=Reconnect(first=0.1, cap=0.5, healthy_after=0.5, host_gap=0.0),
+        timeouts=Timeouts(connect=1.0, ack=1.0, pong=2.0, goodbye=0.2),
+    ) as feed:
+        feed.subscribe(ids.split(","), channels=channels.split(","))
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

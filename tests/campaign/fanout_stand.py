@@ -1,0 +1,486 @@
+"""The stand of the fan-out: exchange, producers, Redis and readers, and their faults.
+
+The exchange and the readers live in this process, so that each read is judged by what
+the exchange has really sent. Redis and each producer are processes of their own. Each
+of their lines leads through a proxy that can be cut, stalled or slowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from okex_ws import Feed, Reconnect, State, Timeouts, WSSubscription
+from okex_ws.fanout.envelope import Forwarded as Message
+from okex_ws.fanout.envelope import Identity, encode
+from okex_ws.local_exchange import LocalExchange
+from okex_ws.model.venues import Venue
+from tests.campaign.book_truth import BookTruth
+from tests.campaign.interruptions import StallingClock
+from tests.campaign.judge import Judge
+from tests.campaign.results import FaultCounts, Result
+from tests.campaign.truth import Truth
+from tests.support.faulty_proxy import Proxy
+from tests.support.loopback_servers import untraced
+from tests.support.redis_server import RedisServer
+
+NAME = "v5 fanout"
+LEASE = 3.0
+# Seconds to be live again, at most: Redis and the line are found again, the producer is
+# found again or another one leads, a probe and a beat; and what the machine may take.
+BOUND = 12.0
+QUIET = "QQQ-USDT"
+IDS = ("BTC-USDT", "ETH-USDT", QUIET)
+CHANNELS = ("depth5", "depth", "trade")
+PREFIX = "{okx}:test:fanout:0"
+_RECONNECT = Reconnect(first=0.1, cap=0.5, healthy_after=0.5, host_gap=0.0)
+_TIMEOUTS = Timeouts(connect=1.0, ack=1.0, pong=2.0, goodbye=0.2)
+_MEMORY = 64 << 20
+
+
+class FanoutStand:
+    """The stand, used as a context manager; `drive` strikes it until its time is up."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(f"{seed}:{NAME}")
+        self.exchange = LocalExchange(
+            seed, instruments=[("spot", each) for each in IDS], history=150
+        )
+        self._stack = contextlib.ExitStack()
+        self.producers: list[subprocess.Popen[bytes]] = []
+        self.judges: list[Judge] = []
+        self._reading = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+
+    # --- Its life -------------------------------------------------------------------
+
+    def __enter__(self) -> FanoutStand:
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            stack.enter_context(self.exchange)
+            self.redis = RedisServer(Path(folder))
+            stack.callback(self.redis.kill)
+            self.near = stack.enter_context(Proxy(self.redis.port))
+            self.far = stack.enter_context(Proxy(self.redis.port))
+            port = self.exchange.url_v5.rpartition(":")[2].partition("/")[0]
+            self.line = stack.enter_context(Proxy(int(port)))
+            stack.callback(self.end_producers)
+            self.produce()
+            self._read(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _url(self, port: int) -> str:
+        return f"redis://127.0.0.1:{port}/0?name=test"
+
+    def produce(self) -> None:
+        """Start a producer."""
+        endpoint = f"ws://127.0.0.1:{self.line.port}/ws/v5"
+        words = [endpoint, self._url(self.far.port), str(LEASE)]
+        self.producers.append(
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.campaign.fanout_producer"),
+                    *(*words, ",".join(IDS), ",".join(CHANNELS)),
+                ],
+                env=untraced(),
+                stdin=subprocess.PIPE,
+            )
+        )
+
+    def end_producers(self) -> None:
+        """Kill every producer."""
+        for each in self.producers:
+            with contextlib.suppress(ProcessLookupError):
+                each.send_signal(signal.SIGCONT)
+                each.kill()
+            each.wait(10)
+            if each.stdin is not None:
+                each.stdin.close()
+        self.producers.clear()
+
+    def _read(self, stack: contextlib.ExitStack) -> None:
+        """Two feeds: one by way of the proxy, and one that has no fault of its own."""
+        venue = Venue("fanout", "v5", ("ws://127.0.0.1:1/ws/v5",))
+        clock = StallingClock()
+        for port in (self.near.port, self.redis.port):
+            feed = stack.enter_context(
+                Feed(
+                    venue,
+                    via=self._url(port),
+                    reconnect=_RECONNECT,
+                    timeouts=_TIMEOUTS,
+                    clock=clock,
+                )
+            )
+            for name in IDS:
+                self.judges.append(self._judged(feed, name, clock))
+        for judge in self.judges:
+            judge.subscription.wait_live(30)
+        stack.callback(self._stop)
+        for judges in (self.judges[::2], self.judges[1::2]):
+            thread = threading.Thread(target=self._keep_reading, args=(judges,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _judged(self, feed: Feed, name: str, clock: StallingClock) -> Judge:
+        truths: dict[str, Truth] = {
+            "depth5": Truth(self.exchange, f"books5:{name}"),
+            "depth": BookTruth(self.exchange, f"books:{name}"),
+        }
+        told: list[Judge] = []
+        one = WSSubscription(
+            name,
+            feed=feed,
+            channels=CHANNELS,
+            on_state=lambda change: [each.state_changed(change) for each in told],
+        )
+        told.append(Judge(one, truths, LEASE, lambda: None, clock))
+        return told[0]
+
+    def _keep_reading(self, judges: list[Judge]) -> None:
+        try:
+            while not self._reading.wait(0.002):
+                for judge in judges:
+                    judge.read()
+        except BaseException as error:
+            self._errors.append(error)
+
+    def _stop(self) -> None:
+        self._reading.set()
+        for thread in self._threads:
+            thread.join(10)
+
+    # --- Faults ---------------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> list[WSSubscription]:
+        """Those that are read."""
+        return [judge.subscription for judge in self.judges]
+
+    def is_live(self) -> bool:
+        """Whether everything is."""
+        return all(one.state is State.LIVE for one in self.subscriptions)
+
+    def pause(self, least: float, most: float) -> None:
+        """Wait for a moment that no one knows beforehand."""
+        time.sleep(self.rng.uniform(least, most))
+
+    def order(self, *words: str) -> None:
+        """Have Redis do something, if it answers."""
+        with contextlib.suppress(Exception):
+            self.redis.call(*words)
+
+    def drive(self, end: float, result: Result, only: str) -> None:
+        """Strike with one fault after the other, each once in a round."""
+        wanted = [each for each in FAULTS if re.search(only, each.kind)]
+        while wanted:
+            for fault in self.rng.sample(wanted, len(wanted)):
+                if time.monotonic() >= end:
+                    return
+                if not self._strike(fault, result):
+                    return
+
+    def _strike(self, fault: FanoutFault, result: Result) -> bool:
+        counts: FaultCounts = result.by_kind[f"fanout: {fault.kind}"]
+        counts.bound, counts.injected = BOUND, counts.injected + 1
+        changed = sum(len(judge.changes) for judge in self.judges)
+        began = time.monotonic()
+        with contextlib.contextmanager(fault.inject)(self):
+            pass
+        healed = time.monotonic()
+        # What is over at once may take a moment to be noticed.
+        while time.monotonic() < healed + 0.5 and self.is_live():
+            time.sleep(0.01)
+        while not self.is_live():
+            if time.monotonic() > healed + 3 * BOUND:
+                states = [(one.state, one.health().cause) for one in self.subscriptions]
+                result.violate(f"{NAME}: never back from {fault.kind}: {states}")
+                return False
+            time.sleep(0.01)
+        took = time.monotonic() - healed
+        counts.recovered += 1
+        counts.seconds.append(took)
+        counts.noticed += sum(len(each.changes) for each in self.judges) > changed
+        if took > BOUND and not result.metronome.rested(began):
+            late = f"in {took:.3f} s, not {BOUND:g} s"
+            result.late.append(f"{NAME}: recovered from {fault.kind} {late}")
+        self.pause(0.05, 0.5)
+        return True
+
+    def gather(self, result: Result) -> None:
+        """What the judges found."""
+        for error in self._errors:
+            result.violate(f"{NAME}: a reader ended: {error!r}")
+        for judge in self.judges:
+            found = judge.found
+            result.reads += found.reads
+            result.prices += found.prices
+            result.books += found.books
+            result.stale += len(found.stale)
+            result.wrong += len(found.wrong)
+            result.wrong_books += len(found.wrong_books)
+            result.by_way.update(found.by_way)
+            for what in (found.stale + found.wrong + found.wrong_books)[:5]:
+                result.violate(f"{NAME}: {what}")
+
+
+class FanoutFault(NamedTuple):
+    """A kind of fault: done up to its ``yield``, and taken back after it."""
+
+    kind: str
+    inject: Callable[[FanoutStand], Iterator[None]]
+
+
+FAULTS: list[FanoutFault] = []
+_Injection = Callable[[FanoutStand], Iterator[None]]
+
+
+def _fault(kind: str) -> Callable[[_Injection], _Injection]:
+    def list_it(inject: _Injection) -> _Injection:
+        FAULTS.append(FanoutFault(kind, inject))
+        return inject
+
+    return list_it
+
+
+@_fault("Redis is killed, and begins empty")
+def _killed(stand: FanoutStand) -> Iterator[None]:
+    stand.redis.kill()
+    stand.pause(0.0, 5.0)
+    yield
+    stand.redis.start()
+
+
+@_fault("Redis stands still (SIGSTOP)")
+def _stopped(stand: FanoutStand) -> Iterator[None]:
+    stand.redis.signal(signal.SIGSTOP)
+    stand.pause(0.1, 8.0)
+    yield
+    stand.redis.signal(signal.SIGCONT)
+
+
+@_fault("Redis pauses its clients (CLIENT PAUSE)")
+def _paused(stand: FanoutStand) -> Iterator[None]:
+    how = stand.rng.choice(("ALL", "WRITE"))
+    stand.order("CLIENT", "PAUSE", str(stand.rng.randrange(100, 6000)), how)
+    stand.pause(0.1, 6.0)
+    yield
+    stand.order("CLIENT", "UNPAUSE")
+
+
+@_fault("Redis is emptied (FLUSHALL)")
+def _emptied(stand: FanoutStand) -> Iterator[None]:
+    for _ in range(stand.rng.randrange(1, 4)):
+        stand.order("FLUSHALL")
+        stand.pause(0.0, 1.0)
+    yield
+
+
+@_fault("Redis has no memory left")
+def _full(stand: FanoutStand) -> Iterator[None]:
+    stand.order("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    stand.order("CONFIG", "SET", "maxmemory", "1")
+    stand.pause(0.1, 5.0)
+    yield
+    stand.order("CONFIG", "SET", "maxmemory", "0")
+
+
+@_fault("Redis evicts")
+def _evicting(stand: FanoutStand) -> Iterator[None]:
+    stand.order("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+    stand.order("CONFIG", "SET", "maxmemory", "1")
+    stand.pause(0.1, 5.0)
+    yield
+    stand.order("CONFIG", "SET", "maxmemory", "0")
+    stand.order("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+@_fault("Redis takes no more clients")
+def _at_limit(stand: FanoutStand) -> Iterator[None]:
+    # The last one is this order's own.
+    stand.order("CONFIG", "SET", "maxclients", "1")
+    stand.near.reset()
+    stand.pause(0.1, 3.0)
+    yield
+    stand.redis.kill()
+    stand.redis.start()
+
+
+@_fault("every client is killed")
+def _clients_killed(stand: FanoutStand) -> Iterator[None]:
+    stand.order("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    stand.order("CLIENT", "KILL", "TYPE", "pubsub")
+    yield
+
+
+@_fault("subscribers are killed for their buffer")
+def _buffer(stand: FanoutStand) -> Iterator[None]:
+    limit = "client-output-buffer-limit"
+    stand.order("CONFIG", "SET", limit, "pubsub 1 1 1")
+    stand.near.stall()
+    stand.pause(0.5, 3.0)
+    yield
+    stand.near.heal()
+    stand.order("CONFIG", "SET", limit, "pubsub 33554432 8388608 60")
+
+
+@_fault("the rights change under way")
+def _rights(stand: FanoutStand) -> Iterator[None]:
+    taken = stand.rng.choice(("-incr", "-publish", "-get", "resetchannels"))
+    stand.order("ACL", "SETUSER", "default", taken)
+    stand.pause(0.1, 4.0)
+    yield
+    stand.order("ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all")
+
+
+@_fault("the readers' line is cut")
+def _near_reset(stand: FanoutStand) -> Iterator[None]:
+    stand.near.reset()
+    yield
+
+
+@_fault("the readers' line stands still")
+def _near_stalled(stand: FanoutStand) -> Iterator[None]:
+    stand.near.stall()
+    stand.pause(0.1, 8.0)
+    yield
+    stand.near.heal()
+
+
+@_fault("the readers' line is slow")
+def _near_slow(stand: FanoutStand) -> Iterator[None]:
+    stand.near.throttle(stand.rng.choice((2_000, 20_000)))
+    stand.pause(0.5, 6.0)
+    yield
+    stand.near.heal()
+
+
+@_fault("the readers' line says garbage")
+def _near_garbage(stand: FanoutStand) -> Iterator[None]:
+    stand.near.inject(
+        stand.rng.choice((b"\0garbage\r\n", b"$5\r\nhello\r\n", b":1\r\n"))
+    )
+    yield
+
+
+@_fault("the producer's line to Redis is cut")
+def _far_reset(stand: FanoutStand) -> Iterator[None]:
+    stand.far.reset()
+    yield
+
+
+@_fault("the producer's line to Redis stands still")
+def _far_stalled(stand: FanoutStand) -> Iterator[None]:
+    stand.far.stall()
+    stand.pause(0.1, 8.0)
+    yield
+    stand.far.heal()
+
+
+@_fault("the exchange drops the producer")
+def _dropped(stand: FanoutStand) -> Iterator[None]:
+    stand.exchange.drop()
+    yield
+
+
+@_fault("the exchange's line stands still")
+def _line_stalled(stand: FanoutStand) -> Iterator[None]:
+    stand.line.stall()
+    stand.pause(0.1, 8.0)
+    yield
+    stand.line.heal()
+
+
+@_fault("the exchange's line is slow")
+def _line_slow(stand: FanoutStand) -> Iterator[None]:
+    stand.line.throttle(3_000)
+    stand.pause(0.5, 6.0)
+    yield
+    stand.line.heal()
+
+
+@_fault("a book of the producer breaks")
+def _book(stand: FanoutStand) -> Iterator[None]:
+    stand.exchange.spoil("books:BTC-USDT", "lose")
+    stand.pause(0.1, 1.0)
+    yield
+
+
+@_fault("the producer is killed, and starts again")
+def _producer_killed(stand: FanoutStand) -> Iterator[None]:
+    stand.end_producers()
+    stand.pause(0.0, 4.0)
+    yield
+    stand.produce()
+
+
+@_fault("the producer stands still (SIGSTOP)")
+def _producer_stopped(stand: FanoutStand) -> Iterator[None]:
+    for each in stand.producers:
+        each.send_signal(signal.SIGSTOP)
+    stand.pause(0.1, 8.0)
+    yield
+    for each in stand.producers:
+        each.send_signal(signal.SIGCONT)
+
+
+@_fault("a standby takes over from a producer that is killed")
+def _standby(stand: FanoutStand) -> Iterator[None]:
+    stand.produce()
+    stand.pause(1.0, 3.0)
+    first = stand.producers.pop(0)
+    first.kill()
+    first.wait(10)
+    if first.stdin is not None:
+        first.stdin.close()
+    yield
+
+
+@_fault("a producer that stood still finds another one in its place")
+def _zombie(stand: FanoutStand) -> Iterator[None]:
+    stand.producers[0].send_signal(signal.SIGSTOP)
+    stand.produce()
+    stand.pause(2.0, 8.0)
+    yield
+    stand.producers[0].send_signal(signal.SIGCONT)
+    stand.pause(0.0, 1.0)
+    first = stand.producers.pop(0)
+    first.kill()
+    first.wait(10)
+    if first.stdin is not None:
+        first.stdin.close()
+
+
+@_fault("a topic's messages are garbage, doubled, or another release's")
+def _spoilt(stand: FanoutStand) -> Iterator[None]:
+    channel = f"{PREFIX}:t:{stand.rng.choice(('books5', 'books'))}:BTC-USDT"
+    old = b""
+    with contextlib.suppress(Exception):
+        old = stand.redis.call("GET", channel) or b""
+    stand.pause(0.0, 0.5)
+    for text in ("garbage", "okx9 data 1\n{}", old.decode()):
+        stand.order("PUBLISH", channel, text)
+    yield
+
+
+@_fault("an impostor with an older term speaks")
+def _impostor(stand: FanoutStand) -> Iterator[None]:
+    channel = f"{PREFIX}:t:books5:BTC-USDT"
+    said = Message(Identity(0, "old", "impostor"), "books5:BTC-USDT", 9, 0, 1, b"{}")
+    stand.order("PUBLISH", channel, encode(said).decode())
+    yield
