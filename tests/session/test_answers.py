@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from okex_ws import CauseCode
+from okex_ws import Cause, CauseCode, State
 from okex_ws.base.errors import LoginRejected, SubscriptionRejected
 from okex_ws.base.rates import RateLimit
 from okex_ws.base.retry import Ping, Timeouts
 from okex_ws.model.exchange_codes import CODES, TRIES, Advice
 from okex_ws.protocol.interface import WireProtocol
-from okex_ws.protocol.messages import Acknowledged, LoggedIn, Pong, Refused
+from okex_ws.protocol.messages import (
+    Acknowledged,
+    LoggedIn,
+    Pong,
+    Refused,
+    Vouched,
+    Withheld,
+)
 from okex_ws.protocol.v3 import PROTOCOL as V3
 from okex_ws.protocol.v5 import PROTOCOL as V5
 from okex_ws.session.answers import GRACE
-from okex_ws.session.events import Changed, Event, LockedOut, Trouble, Unasked
+from okex_ws.session.events import Changed, Event, Held, LockedOut, Trouble, Unasked
 from okex_ws.session.login import Login
 from okex_ws.session.session import Session
 from okex_ws.session.subscription_state import Phase, Step
+from okex_ws.trust.heartbeat import Renewed
+from okex_ws.trust.lease import Lease
 from tests.support.internals import open_request_of
 
 DEPTH, TRADE, TICKER = (f"spot/{t}:BTC-USDT" for t in ("depth5", "trade", "ticker"))
@@ -33,10 +42,12 @@ LOGINS = [
 class Talk:
     """A session and the clock that it is given."""
 
-    def __init__(self, wire: WireProtocol, login: bool) -> None:
+    def __init__(self, wire: WireProtocol, login: bool, forwarded: bool) -> None:
         self.now, budget, times = 0.0, RateLimit(239, 3600.0), Timeouts()
-        key = Login(str, times.retry_cap) if login else None
-        self.session: Session[str] = Session(wire, Ping(), times, budget, 0.0, key)
+        key, ping = Login(str, times.retry_cap) if login else None, Ping()
+        if forwarded:
+            ping = Ping(forwarded=True)
+        self.session: Session[str] = Session(wire, ping, times, budget, 0.0, key)
 
     def tick(self) -> tuple[list[Event], list[str]]:
         """What time brings, and what is sent; each ping has its pong at once."""
@@ -52,9 +63,14 @@ class Talk:
         return str(open_request_of(self.session).id)
 
 
-def asked(*names: str, wire: WireProtocol = V3, login: bool = False) -> Talk:
+def asked(
+    *names: str,
+    wire: WireProtocol = V3,
+    login: bool = False,
+    forwarded: bool = False,
+) -> Talk:
     """A session that has asked for *names*, of which nothing is answered."""
-    talk = Talk(wire, login)
+    talk = Talk(wire, login, forwarded)
     for name in names:
         talk.session.want(name, name, "trade" not in name, talk.now)
     talk.tick()
@@ -267,3 +283,68 @@ def test_an_error_of_this_request_that_names_a_channel_of_another_one_is_told() 
 
     assert isinstance(trouble, Trouble)
     assert talk.session.subscriptions["trades:BTC-USDT"].phase is Phase.ASKED
+
+
+# --- What another machine forwards --------------------------------------------------
+
+WHY = Cause(CauseCode.WITHHELD, "no producer")
+
+
+def test_a_pong_of_the_line_grants_no_lease_where_data_is_forwarded() -> None:
+    near, far = asked(DEPTH), asked(DEPTH, forwarded=True)
+    for talk, granted in ((near, True), (far, False)):
+        # The first pong has come with the first tick.
+        talk.now += 5.0
+        talk.session.tick(talk.now, talk.now, talk.now)
+        found = talk.session.receive(Pong(), talk.now)
+        assert any(isinstance(event, Renewed) for event in found) is granted
+
+
+def test_evidence_grants_a_lease_from_the_moment_that_it_is_of() -> None:
+    talk = asked(DEPTH, forwarded=True)
+
+    (renewed,) = talk.session.receive(Vouched(10.0, 1e9, 4.0, 9.0, WHY), 11.0)
+
+    assert isinstance(renewed, Renewed)
+    assert renewed.proven == 6.0
+    assert renewed.lease == Lease(15.0, 1e9, 0, WHY)
+    # It pings as often as that lease asks for.
+    talk.now = 1.5
+    assert talk.tick()[1] == ["ping"]
+
+
+def test_what_is_withheld_answers_its_request_and_waits_without_an_end() -> None:
+    talk = asked(DEPTH, TRADE, forwarded=True)
+
+    (held,) = talk.session.receive(Withheld((DEPTH,), State.CONNECTING, WHY), 0.0)
+
+    one = talk.session.subscriptions[DEPTH]
+    assert held == Held((one,), State.CONNECTING, WHY)
+    assert one.phase is Phase.WITHHELD
+    assert open_request_of(talk.session).channels == {TRADE}
+    talk.session.receive(Acknowledged(TRADE), 0.0)
+    talk.now = 1000.0
+    events, texts = talk.tick()
+    assert (events, texts) == ([], ["ping"])
+    (changed,) = talk.session.receive(Acknowledged(DEPTH), talk.now)
+    assert changed == Changed(one, Step.ACKNOWLEDGED)
+
+
+def test_what_is_withheld_again_is_told_again_and_may_be_left() -> None:
+    talk = asked(DEPTH, forwarded=True)
+    talk.session.receive(Acknowledged(DEPTH), 0.0)
+    for text in ("one", "two"):
+        why = Cause(CauseCode.WITHHELD, text)
+        (held,) = talk.session.receive(Withheld((DEPTH,), State.STALE, why), 0.0)
+        assert isinstance(held, Held)
+        assert held.cause == why
+
+    talk.session.drop(talk.session.subscriptions[DEPTH])
+
+    assert any("unsubscribe" in text for text in talk.tick()[1])
+
+
+def test_what_nothing_wants_is_not_withheld() -> None:
+    talk = asked(DEPTH, forwarded=True)
+
+    assert talk.session.receive(Withheld(("x",), State.STALE, WHY), 0.0) == []

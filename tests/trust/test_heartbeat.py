@@ -399,3 +399,33 @@ def test_a_second_pong_that_comes_too_soon_is_dropped_like_the_first() -> None:
     assert beat.ponged(15.5) is None
     assert beat.ponged(15.6) is None
     assert beat.ponged(19.0) is not None
+
+
+# --- Where data is forwarded ---------------------------------------------------------
+
+
+def test_a_probe_goes_out_every_sixth_of_the_lease() -> None:
+    beat = Heartbeat(Ping(lease=6.0, forwarded=True), PONG, 0.0)
+    sent = []
+    for now in range(5):
+        if tick(beat, now):
+            sent.append(now)
+            assert beat.ponged(now) is not None
+
+    assert sent == [0, 1, 2, 3, 4]
+    assert beat.round_trip == 0.0
+
+
+def test_a_lease_that_is_known_later_sets_the_pace() -> None:
+    beat = Heartbeat(Ping(lease=60.0, forwarded=True), PONG, 0.0)
+    assert beat.round_trip == 0.0
+    assert tick(beat, 0.0)
+    assert beat.ponged(0.5) is not None
+    assert beat.round_trip == 0.5
+    assert beat.due == 10.0
+
+    beat.adopt(6.0)
+
+    assert beat.due == 1.0
+    beat.adopt(6.0)
+    assert beat.due == 1.0
