@@ -119,7 +119,6 @@ def test_a_subscribe_is_withheld_at_once_and_asks_for_channel_and_key(
     [
         (b":1\r\n", "an answer to nothing"),
         (b"-NOPERM this user has no permissions\r\n", "too narrow"),
-        (b"-OOM command not allowed\r\n", "OOM"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no RESP3"),
     ],
 )
@@ -133,6 +132,22 @@ def test_what_no_reader_expects_ends_the_line(
         heard(network, transport)
     with pytest.raises(ConnectionLost):
         transport.read()
+    transport.close()
+
+
+def test_a_redis_without_memory_is_a_line_that_is_good_and_answers_no_probe(
+    network: TcpNetwork, peer: Peer
+) -> None:
+    transport = opened(network, peer)
+    transport.send("ping")
+    transport.send("ping")
+    peer.say(b"-OOM command not allowed\r\n:7\r\n")
+
+    frames = heard(network, transport)
+    while len(frames) < 2:
+        frames += heard(network, transport)
+
+    assert frames == [(b"pong", False)] * 2
     transport.close()
 
 

@@ -199,6 +199,10 @@ class TopicReader:
         self._asked.append((now, wall - now))
         self.commands.append(("INCR", self._names.probe))
 
+    def unasked(self) -> None:
+        """Redis has refused to raise the counter for the oldest probe."""
+        self._asked.popleft()
+
     def probed(self, number: int) -> None:
         """Redis has raised the counter to *number* for the oldest probe."""
         at, offset = self._asked.popleft()

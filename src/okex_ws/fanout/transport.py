@@ -134,11 +134,14 @@ class RedisTransport(Transport):
     def _heard(self, reply: Any, now: float) -> list[Frame]:
         if self._line.is_published(reply):
             return self._published(reply, now)
-        if isinstance(reply, RedisRefused):
+        if isinstance(reply, RedisRefused) and not self._is_full(reply):
             raise self._line.refused(reply)
         if not self._open:
             raise self._line.lost("an answer to nothing")
         word, key, *_ = self._open.popleft()
+        if isinstance(reply, RedisRefused):
+            self._subscriber.unasked()
+            return [_PONG]
         if word == "INCR":
             if type(reply) is not int:
                 raise self._line.lost("a counter that is no number")
@@ -148,6 +151,13 @@ class RedisTransport(Transport):
         if topic is None or not (reply is None or isinstance(reply, bytes)):
             raise self._line.lost("a key that holds no text")
         return [self._frame(said) for said in self._subscriber.keyed(topic, reply)]
+
+    def _is_full(self, refused: RedisRefused) -> bool:
+        """Whether a probe was refused for want of memory: the line is good.
+
+        No beat will answer it, so that the lease runs out.
+        """
+        return refused.word == "OOM" and bool(self._open) and self._open[0][0] == "INCR"
 
     def _published(self, reply: list[Any], now: float) -> list[Frame]:
         if len(reply) != 3 or not isinstance(reply[1], bytes):
