@@ -94,3 +94,23 @@ def test_a_spread_has_two_legs() -> None:
 def test_what_is_no_spread_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         spread(SPREAD | changes)
+
+
+def test_how_an_instrument_trades_and_what_it_is_about() -> None:
+    element = {
+        "instId": "BTC-USD_UM_XPERP-310404",
+        "instFamily": "BTC-USD_UM_XPERP",
+        "tickSz": "0.1",
+        "lotSz": "1",
+        "minSz": "1",
+        "state": "live",
+    }
+    told = instrument(element | {"ruleType": "xperp", "instCategory": "1"}, "futures")
+    silent = instrument(element | {"ruleType": ""}, "futures")
+
+    assert told is not None
+    assert (told.rule, told.category) == ("xperp", "1")
+    assert silent is not None
+    assert (silent.rule, silent.category) == (None, None)
+    with pytest.raises(ValueError, match="."):
+        instrument(element | {"ruleType": "x\ny"}, "futures")

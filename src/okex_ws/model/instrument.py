@@ -32,7 +32,10 @@ class Instrument(Displayed):
     an option is delivered, or an event contract decided. *strike* and *option_type*
     (``'C'`` or ``'P'``) exist for options only. *state* is ``'live'`` while the
     instrument is traded, else the exchange's word for its state; v3 does not give it on
-    most markets.
+    most markets. *rule* is the exchange's word for how it trades (``'normal'``,
+    ``'pre_market'``, ``'rebase_contract'``, ``'xperp'``), *category* its number of what
+    it is about: ``'1'`` is crypto, ``'3'`` stocks, ``'4'`` commodities, ``'5'`` foreign
+    exchange, ``'6'`` bonds (v5's changelog, March and April 2026).
 
     Of an event contract (market ``'events'``) the exchange publishes the side YES
     alone. Its prices are from 0.001 to 0.999, and it pays 1 if the event happens. The
@@ -56,6 +59,7 @@ class Instrument(Displayed):
     - *legs*, of spreads only: of each of ``legs`` its id and its side in the spread,
       ``'buy'`` or ``'sell'``
     - *contract_currency* of a spread: ``szCcy``
+    - *rule*, *category*: ``ruleType``, ``instCategory``
     """
 
     instrument_id: str
@@ -75,6 +79,8 @@ class Instrument(Displayed):
     option_type: str | None = None
     bands: tuple[tuple[Decimal, Decimal], ...] = ()
     legs: tuple[tuple[str, str], ...] = ()
+    rule: str | None = None
+    category: str | None = None
 
     def tick_at(self, price: Number) -> Decimal:
         """The step of prices at *price*: that of its band, else *tick*.

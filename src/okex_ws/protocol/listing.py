@@ -82,6 +82,8 @@ def instrument(element: Mapping[str, Any], market: str) -> Instrument | None:
         optional(element.get("stk")),
         given(name, element.get("optType")),
         _EVENT_BANDS if market == "events" else (),
+        rule=given(name, element.get("ruleType")),
+        category=given(name, element.get("instCategory")),
     )
 
 
@@ -137,7 +139,7 @@ HALTS: dict[str, tuple[ChangeKind, CauseCode, str]] = {
 FIELDS = (
     *("instId", "instIdCode", "state", "tickSz", "lotSz", "minSz", "ctVal", "ctMult"),
     *("ctValCcy", "settleCcy", "baseCcy", "quoteCcy", "uly", "instFamily", "expTime"),
-    *("listTime", "stk", "optType", "upcChg"),
+    *("listTime", "stk", "optType", "upcChg", "ruleType", "instCategory"),
 )
 
 
