@@ -112,5 +112,5 @@ def test_how_an_instrument_trades_and_what_it_is_about() -> None:
     assert (told.rule, told.category) == ("xperp", "1")
     assert silent is not None
     assert (silent.rule, silent.category) == (None, None)
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match="name"):
         instrument(element | {"ruleType": "x\ny"}, "futures")
