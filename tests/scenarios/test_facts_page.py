@@ -68,24 +68,23 @@ LEFT_OUT = {
 
 
 class Sample(NamedTuple):
-    """One sample line: its *section* of the page, its *kind*, and its *text*."""
+    """One sample line: its *kind*, and its *text*."""
 
-    section: str
     kind: str
     text: str
 
     def __repr__(self) -> str:
-        return f"{self.section}:{self.kind}:{abs(hash(self.text)) % 1000}"
+        line = TEXT.partition(self.text)[0].count("\n") + 1
+        return f"{line}:{self.kind}"
 
 
 def samples() -> Iterator[Sample]:
     for part in re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]:
-        section = part.split(".", 1)[0].split("\n", 1)[0][:20]
         fenced = re.findall(r"^```json\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
         lines = [line for block in fenced for line in block.splitlines()]
         lines += re.findall(r"`(\{\"[^`]*\})`", part)
         for line in lines:
-            yield Sample(section, kind_of(json.loads(line)), line)
+            yield Sample(kind_of(json.loads(line)), line)
 
 
 def kind_of(message: dict[str, Any]) -> str:
