@@ -338,7 +338,7 @@ class TcpNetwork:
         """
         self._waited = None
         self._watch(watched)
-        return set(self._sleep(timeout))
+        return {descriptor for descriptor, _ in self._sleep(timeout)}
 
     def _watch(self, watched: dict[int, int]) -> None:
         if watched != self._watched:
@@ -348,15 +348,16 @@ class TcpNetwork:
                 self._poll.register(descriptor, _EVENTS[events])
             self._watched = watched
 
-    def _sleep(self, timeout: float | None) -> dict[int, int]:
+    def _sleep(self, timeout: float | None) -> list[tuple[int, int]]:
         if timeout is not None:
             timeout = _LONGEST_WAIT if timeout > _LONGEST_WAIT else timeout
             # Rounded up: a wait that ends too early costs one more pass of the caller.
             timeout = -int(timeout * -1000 // 1) if timeout > 0.0 else 0
-        ready = dict(self._poll.poll(timeout))
-        if self._wake_up in ready:
-            self._woken = True
-            self._receiver.recv(1 << 16)
+        ready: list[tuple[int, int]] = self._poll.poll(timeout)
+        for descriptor, _ in ready:
+            if descriptor == self._wake_up:
+                self._woken = True
+                self._receiver.recv(1 << 16)
         return ready
 
     def _proxy(

@@ -73,7 +73,9 @@ class TcpStream:
         self._pause = pause
         # The kernel and TLS write into this buffer. It is made once and used again.
         self._buffer = memoryview(bytearray(_CHUNK))
-        self._receive = receive(sock, self._buffer)
+        # How `fill` receives: first after a wait, and while bytes keep coming.
+        self._receive_first = receive_into(sock, self._buffer)
+        self._receive_more = receive(sock, self._buffer)
         self._output = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._from_peer = ssl.MemoryBIO()
@@ -151,12 +153,16 @@ class TcpStream:
         It raises `ConnectionLost` at the end, after all bytes before it were moved.
         """
         # The hot path, so all in one function, as far as there is no trouble.
+        # A wait has let other threads have the interpreter's lock. So the standard
+        # library's call may release it once more, and costs less: see `find_receive`.
+        receive = self._receive_more if self.ready else self._receive_first
         self.ready = False
         received, buffer, tls = self.received, self._buffer, self._tls
         before, size, chunks = len(received), _CHUNK, 0
         try:
             while size == _CHUNK and chunks < _CHUNKS and self._end is None:
-                size, chunks = self._receive(), chunks + 1
+                size, chunks = receive(), chunks + 1
+                receive = self._receive_more
                 if size <= 0:
                     self._nothing_came(size)
                     break
@@ -338,8 +344,10 @@ def receive_into(sock: socket.socket, buffer: memoryview) -> Callable[[], int]:
 def find_receive() -> Receive:
     """How a stream receives.
 
-    It is the system's `recv`, called by ctypes without releasing the interpreter's
-    lock. Where ctypes is missing or cannot call it, it is the socket's own `recv_into`.
+    While bytes keep coming, no wait lets another thread have the interpreter's lock,
+    and to release it for a moment would wake that thread in vain. So it is the system's
+    `recv`, called by ctypes without releasing the lock. Where ctypes is missing or
+    cannot call it, it is the socket's own `recv_into`.
     """
     try:
         # `recv` of this process itself. PyDLL keeps the interpreter's lock in a call.

@@ -38,7 +38,6 @@ MAX_SLOW_FRAMES = 1024
 # The first byte of a frame: FIN, three reserved bits, opcode.
 _TEXT = 0x81
 _BINARY = 0x82
-_WHOLE = (_TEXT, _BINARY)
 _CLOSE = 0x88
 _FIN = 0x80
 _OPCODE = 0x0F
@@ -159,7 +158,9 @@ class Transport:
         """
         if self._end is not None:
             raise self._end
-        stream, frames = self.stream, list[Frame]()
+        # No call of `list[Frame]`, which raises an error inside, and drops it.
+        frames: list[Frame] = []
+        stream = self.stream
         self.bytes_received += stream.fill()
         self.heard = stream.heard
         received = stream.received
@@ -232,8 +233,10 @@ class Transport:
                 if end > size:
                     self._needed = end - at
                     break
-                if first in _WHOLE and self._message is None and length <= most:
-                    frames.append((data[start:end], first == _BINARY))
+                binary = first == _BINARY
+                whole = binary or first == _TEXT
+                if whole and self._message is None and length <= most:
+                    frames.append((data[start:end], binary))
                 else:
                     slow += 1
                     if slow > MAX_SLOW_FRAMES:

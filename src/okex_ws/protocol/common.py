@@ -374,7 +374,7 @@ class ProtocolBase(ABC):
         """
         element = said.rfind(b"{")
         digits = _digits(said, self.trade_id, element)
-        if not digits or len(digits) > 20 or b"\\" in said:
+        if not digits or len(digits) > 20 or 0x5C in said:  # bytes cost an error inside
             return None
         count, name = 1, self.trade_count
         if name is not None and said.find(name, element) > 0:
