@@ -32,6 +32,7 @@ from okex_ws import (
 )
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.rest import Rest
+from tests.support.recorder_taps import until
 
 SPOT, SWAP = "BTC-USDT", "BTC-USD_UM-SWAP"
 ABOVE, UPDOWN = "BTC-ABOVE-DAILY-310224-1600-65000", "BTC-UPDOWN-15MIN-310224-2350-0005"
@@ -92,6 +93,8 @@ def test_trades_say_which_makers_improved_the_price(exchange: LocalExchange) -> 
 def test_the_book_with_rpi_over_rest(exchange: LocalExchange, rest: Rest) -> None:
     exchange.pace = 0.0
     try:
+        # REST makes this book every 200 ms: it may be from before.
+        until(lambda: rest.book(SPOT, rpi=True).seq == exchange.book(RPI).seq)
         found, plain = rest.book(SPOT, rpi=True), rest.book(SPOT)
         said = exchange.book(RPI)
     finally:
