@@ -28,7 +28,9 @@ from okex_ws.model.venues import Venue
 from tests.campaign.book_truth import BookTruth
 from tests.campaign.interruptions import StallingClock
 from tests.campaign.judge import Judge
+from tests.campaign.readers import Listener
 from tests.campaign.results import FaultCounts, Result
+from tests.campaign.trade_order import Trades
 from tests.campaign.truth import Truth
 from tests.support.faulty_proxy import Proxy
 from tests.support.loopback_servers import untraced
@@ -59,6 +61,9 @@ class FanoutStand:
         self._stack = contextlib.ExitStack()
         self.producers: list[subprocess.Popen[bytes]] = []
         self.judges: list[Judge] = []
+        self.listeners: list[Listener] = []
+        # What was done to it, and when.
+        self._struck: list[tuple[float, str]] = []
         self._reading = threading.Event()
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
@@ -129,8 +134,10 @@ class FanoutStand:
             )
             for name in IDS:
                 self.judges.append(self._judged(feed, name, clock))
+                self._listen(self.judges[-1], name)
         for judge in self.judges:
             judge.subscription.wait_live(30)
+        # Called before the feeds are closed, which ends the listeners.
         stack.callback(self._stop)
         for judges in (self.judges[::2], self.judges[1::2]):
             thread = threading.Thread(target=self._keep_reading, args=(judges,))
@@ -151,6 +158,21 @@ class FanoutStand:
         )
         told.append(Judge(one, truths, LEASE, lambda: None, clock))
         return told[0]
+
+    def _listen(self, judge: Judge, name: str) -> None:
+        """Take every item, and judge it."""
+        channel = f"trades:{name}"
+        trades = {(name, "trade"): Trades(self.exchange, channel, self._around)}
+        truths = {(name, topic): truth for topic, truth in judge.truths.items()}
+        items = judge.subscription.updates(latest=False)
+        self.listeners.append(Listener(NAME, items, truths, trades))
+
+    def _around(self, moment: float) -> list[str]:
+        return [
+            f"{name} {moment - at:+.2f} s"
+            for at, name in [*self._struck]
+            if -3.0 < moment - at < 15.0
+        ]
 
     def _keep_reading(self, judges: list[Judge]) -> None:
         try:
@@ -200,6 +222,7 @@ class FanoutStand:
         counts.bound, counts.injected = BOUND, counts.injected + 1
         changed = sum(len(judge.changes) for judge in self.judges)
         began = time.monotonic()
+        self._struck = [*self._struck[-20:], (began, fault.kind)]
         with contextlib.contextmanager(fault.inject)(self):
             pass
         healed = time.monotonic()
@@ -237,6 +260,16 @@ class FanoutStand:
             result.by_way.update(found.by_way)
             for what in (found.stale + found.wrong + found.wrong_books)[:5]:
                 result.violate(f"{NAME}: {what}")
+        for listener in self.listeners:
+            if listener.error is not None:
+                result.violate(f"{NAME}: a listener ended: {listener.error!r}")
+            result.items.update(listener.counts)
+            result.wrong += len(listener.wrong)
+            result.wrong_books += len(listener.wrong_books)
+            for what in (listener.wrong + listener.wrong_books)[:5]:
+                result.violate(f"{NAME}: {what}")
+            for trades in listener.trades.values():
+                result.trades.update(trades.counts)
 
 
 class FanoutFault(NamedTuple):
