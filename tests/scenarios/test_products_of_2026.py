@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -70,9 +71,12 @@ def taken(subscription: WSSubscription, kind: type, count: int) -> list[Any]:
 def test_the_book_with_rpi_has_the_form_of_the_exchange(
     exchange: LocalExchange,
 ) -> None:
+    began = time.monotonic()
     with WSSubscription(SPOT, venue=exchange.venue_v5, channels=["books-rpi"]) as sub:
         updates = taken(sub, BookUpdate, 20)
-    first, *changes = [each.element for each in exchange.pushed(RPI)]
+    # Another test may have had this channel before.
+    pushed = [each.element for each in exchange.pushed(RPI) if each.at > began]
+    first, *changes = pushed
 
     assert first["prevSeqId"] == "-1"
     for element in (first, *changes):
