@@ -113,14 +113,15 @@ class KnownTrades:
 
     def __contains__(self, data: TradeData) -> bool:
         """Whether a trade is known that equals *data* in every field."""
-        if hash(data) in self._trades:
+        key = hash(data)
+        if key in self._trades:
             return True
         kept = self._trades.get(data.id)
         if isinstance(kept, bytes) and self._released is not None:
             kept = self._released.again(kept, data)
         if isinstance(kept, UnparsedTrade):
             return kept.is_good() and bool(kept.data == data)
-        return kept == hash(data)
+        return kept == key
 
     def ids(self) -> Iterator[str]:
         """The ids of all known trades; not of one that was found to be none."""

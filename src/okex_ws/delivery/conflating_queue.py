@@ -41,6 +41,10 @@ _UNSORTED = 64
 class Kind(Enum):
     """What an entry of the queue is, which decides what happens when many wait."""
 
+    # Each entry looks up several keys with a kind in it, and that of `Enum` is a
+    # function of Python. The members are unique.
+    __hash__ = object.__hash__
+
     VALUE = auto()
     SINGLE = auto()
     SPARE = auto()

@@ -31,6 +31,10 @@ CHANGING = Verdict(
 )
 
 
+# A global name, because every read looks it up.
+_LIVE = State.LIVE
+
+
 class ServingEntry(NamedTuple):
     """What serves a reading: a *channel* on one connection, and the *base* of epochs.
 
@@ -85,7 +89,7 @@ class Taken(NamedTuple):
     def judge(self, limits: Limits, now: float, wall: float) -> Verdict:
         """The verdict at this reading of the clocks, by the lease that was taken."""
         current = self.current
-        if current.state is State.LIVE and current.is_withdrawn:
+        if current.state is _LIVE and current.is_withdrawn:
             return withdrawn(current)
         return judge(current, self.lease, self.heard, limits, now, wall)
 
@@ -108,8 +112,6 @@ class Taken(NamedTuple):
 
 # Makes a `Taken` of all its fields, in order. Fast, because every read needs one.
 _taken: Callable[[tuple[Any, ...]], Taken] = partial(tuple.__new__, Taken)
-# A global name, because every read looks it up.
-_LIVE = State.LIVE
 
 
 def take(reading: Readable) -> Taken | None:
@@ -218,7 +220,7 @@ def _take_together(readings: Sequence[Readable]) -> list[Taken] | None:
 def _remains(taken: Taken, reading: Readable) -> bool:
     """Whether the value was neither withdrawn nor replaced by one of another epoch."""
     current = taken.current
-    if current.state is State.LIVE and current.is_withdrawn:
+    if current.state is _LIVE and current.is_withdrawn:
         # A value that is withdrawn and still present is a definite no: see `judge`.
         return reading.entry.channel.current is current
     return taken.is_present(reading)

@@ -147,6 +147,8 @@ class Verdict(NamedTuple):
     limit: bool = False
 
 
+# A global name, because every read looks it up.
+_LIVE = State.LIVE
 LIVE = Verdict(State.LIVE, NO_CAUSE)
 _FIRST_PONG = Cause(CauseCode.FIRST_PONG, "waiting for the first pong")
 _CLOCK_JUMP = Cause(CauseCode.CLOCK_JUMP, "the clock jumped: the lease ended")
@@ -182,7 +184,7 @@ def judge(
     *limits* allow the value. Whether the era has withdrawn the value since is for the
     caller to ask.
     """
-    if current.state is not State.LIVE:
+    if current.state is not _LIVE:
         return Verdict(current.state, current.cause)
     data = current.data
     unparsed = isinstance(data, Unparsed) and not data.is_parsed
@@ -236,7 +238,7 @@ def _within(current: Published, heard: float, limits: Limits, now: float) -> Ver
 def live_until(current: Published, limits: Limits) -> float:
     """When time alone will end the ``LIVE`` of *current*: monotonic, else ``inf``."""
     era = current.era
-    if current.state is not State.LIVE or era is None:
+    if current.state is not _LIVE or era is None:
         return math.inf
     lease = era.lease
     at = min(lease.until if lease is not None else math.inf, current.overdue)
