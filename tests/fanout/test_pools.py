@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from okex_ws import (
     Depth,
     Feed,
     NotLive,
+    OkexWSError,
     RawSubscription,
     Reconnect,
+    Recorder,
+    Replay,
     State,
     Timeouts,
     Trade,
 )
 from okex_ws.base.state import CauseCode
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.rest import Rest
+from tests.support.loopback_servers import closed_port
+from tests.support.pages import TOPICS
 from tests.support.recorder_taps import until
 from tests.support.redis_server import RedisServer
 
@@ -240,3 +249,110 @@ def test_a_reader_refuses_rotate_private_channels_and_a_past_without_a_source(
         RawSubscription([{"channel": "account"}], feed=reader)
     with pytest.raises(ValueError, match="history"):
         reader.subscribe([BTC], channels=["trades-all"], history=10)
+
+
+# --- Rights, TLS, recordings ----------------------------------------------------------
+
+PRODUCERS = (
+    "~{okx}:* &{okx}:* -@all +hello +auth +ping +select +set +get +del +incr +pexpire"
+    " +publish +client|setname"
+)
+READERS = (
+    "%R~{okx}:* %RW~{okx}:*:probe &{okx}:* -@all +hello +auth +ping +select +get +mget"
+    " +incr +subscribe +unsubscribe +client|setname"
+)
+SECRET = "s3cret-word"
+
+
+def test_the_rights_of_the_guide_are_enough_and_a_reader_cannot_publish(
+    exchange: LocalExchange, redis: RedisServer
+) -> None:
+    for user, rights in (("okx-pub", PRODUCERS), ("okx-sub", READERS)):
+        assert f"ACL SETUSER {user} on >PASSWORD {rights}" in TOPICS["redis"]
+        redis.call("ACL", "SETUSER", user, "on", f">{SECRET}", *rights.split())
+    redis.call("ACL", "SETUSER", "default", "resetpass", "-@all", "+ping", "+acl")
+    at = f"127.0.0.1:{redis.port}/0?name=test"
+    venue = exchange.venue_v5
+    with (
+        Feed(venue, publish=f"redis://okx-pub:{SECRET}@{at}", lease=LEASE) as producer,
+        Feed(venue, via=f"redis://okx-sub:{SECRET}@{at}") as reader,
+    ):
+        producer.subscribe([BTC], channels=CHANNELS)
+        (btc,) = reader.subscribe([BTC], channels=CHANNELS)
+        btc.wait_live(10)
+        btc.close()
+    with (
+        Feed(venue, publish=f"redis://okx-sub:{SECRET}@{at}", reconnect=QUICK) as feed,
+    ):
+        errors: list[OkexWSError] = []
+        feed.subscribe([BTC], channels=["depth5"], on_error=errors.append)
+        until(lambda: errors)
+        assert "NOPERM" in str(errors[0])
+        assert SECRET not in str(errors) + repr(feed)
+
+
+def test_tls_trusts_the_authority_that_is_named_and_no_other(
+    exchange: LocalExchange, tmp_path: Path
+) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    made = authority.issue_cert("localhost")
+    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+    made.private_key_pem.write_to_path(str(key))
+    made.cert_chain_pems[0].write_to_path(str(chain))
+    for name, each in (("ca", authority), ("other", other)):
+        each.cert_pem.write_to_path(str(tmp_path / f"{name}.pem"))
+    port = closed_port()
+    config = [f"tls-port {port}", f"tls-cert-file {chain}", f"tls-key-file {key}"]
+    config += [f"tls-ca-cert-file {tmp_path / 'ca.pem'}", "tls-auth-clients no"]
+    try:
+        server = RedisServer(tmp_path, *config)
+    except AssertionError:
+        pytest.skip("this redis-server was built without TLS")
+    url, venue = f"rediss://localhost:{port}/0?name=test", exchange.venue_v5
+    try:
+        with (
+            Feed(venue, publish=url, redis_ca=str(tmp_path / "ca.pem")) as producer,
+            Feed(venue, via=url, redis_ca=str(tmp_path / "ca.pem")) as reader,
+            Feed(venue, via=url, redis_ca=str(tmp_path / "other.pem")) as stranger,
+        ):
+            producer.subscribe([BTC], channels=["depth5"])
+            (btc,) = reader.subscribe([BTC], channels=["depth5"])
+            errors: list[OkexWSError] = []
+            stranger.subscribe([BTC], channels=["depth5"], on_error=errors.append)
+            btc.wait_live(15)
+            until(lambda: errors)
+            assert errors[0].cause_code is CauseCode.CERTIFICATE
+    finally:
+        server.kill()
+
+
+def test_a_recording_of_a_reader_has_what_came_and_is_not_replayed(
+    exchange: LocalExchange, producer: Feed, redis: RedisServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "far.rec.gz"
+    with (
+        Recorder(path) as recorder,
+        Feed(exchange.venue_v5, via=redis.url, recorder=recorder) as reader,
+    ):
+        (btc,) = reader.subscribe([BTC], channels=["depth5"])
+        btc.wait_live(10)
+
+    with gzip.open(path, "rt") as lines:
+        assert "books5" in lines.read()
+    with pytest.raises(ValueError, match="record the feed that publishes"):
+        Replay(path)
+
+
+def test_a_past_comes_from_a_source_of_the_scripts_own(
+    exchange: LocalExchange, producer: Feed, redis: RedisServer
+) -> None:
+    producer.subscribe([BTC], channels=["trades-all"])
+
+    def source() -> Rest:
+        return Rest(exchange.venue_v5)
+
+    with Feed(exchange.venue_v5, via=redis.url, history_source=source) as reader:
+        (btc,) = reader.subscribe([BTC], channels=["trades-all"], history=20)
+        btc.wait_live(20)
+
+        assert len(btc.trades) >= 20

@@ -121,10 +121,14 @@ class PublishingPool(Pool):
         self._published: dict[str, PublishedView] = {}
 
     def tell(self, error: OkexWSError) -> None:
-        """An error of the line to Redis: it is the feed's own."""
+        """An error of the line to Redis: it is the feed's own, or that of all views."""
         if self.told is not None:
             self.told.error(error)
             self.told.drain()
+            return
+        for view in self.views:
+            view.trouble(error)
+            view.callbacks.drain()
 
     @property
     def settings(self) -> Any:

@@ -219,6 +219,8 @@ class Producer:
         self._waits = backoff(reconnect.first, reconnect.cap, rng)
         self._outage_log, self._throttle = OutageLog(), LogThrottle()
         self.is_open = False
+        # What was logged of its place among producers.
+        self._place = ""
         # How many texts found no room, and how many commands Redis refused.
         self.dropped = 0
         self.refused = 0
@@ -318,9 +320,8 @@ class Producer:
         self._open.clear()
         self._unsent.clear()
         publisher.opened(secrets.token_hex(6), now)
-        log.info("publishing to %s%s", line.endpoint, self._outage_log.note(now))
-        self._outage_log.over()
         asked_at = now
+        self._place = ""
         while not self._closing:
             now = clock.monotonic()
             if not self._open:
@@ -340,9 +341,20 @@ class Producer:
             for reply in line.read():
                 asked_at = clock.monotonic()
                 self._unsent += self._answered(reply, line)
+            self._say_place(line.endpoint, now)
         with suppress(ConnectionLost):
             self._unsent += publisher.step_down()
             self._send(line)
+
+    def _say_place(self, endpoint: str, now: float) -> None:
+        """Log whether it leads, once it is known: only then is an outage over."""
+        publisher = self.publisher
+        place = "standing by, another one publishes to" if publisher.stands_by else ""
+        place = "publishing to" if publisher.leads else place
+        if place not in ("", self._place):
+            self._place = place
+            log.info("%s %s%s", place, endpoint, self._outage_log.note(now))
+            self._outage_log.over()
 
     def _send(self, line: RedisLine) -> None:
         """Send what waits, in order, as far as the server takes it."""

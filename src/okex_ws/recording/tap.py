@@ -159,7 +159,10 @@ class RecordingTap:
 
 def describe(venue: Venue, path: str) -> dict[str, Any]:
     """The facts of *venue* and *path* that a replay of the recording needs."""
+    # What was forwarded is no conversation with an exchange: see `replay.script`.
+    via = {} if venue.endpoints[0].startswith("ws") else {"via": "redis"}
     return {
+        **via,
         "path": path,
         "venue": {
             "name": venue.name,

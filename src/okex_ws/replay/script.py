@@ -191,6 +191,11 @@ class Script:
         facts = entry.facts
         about = facts["venue"]
         name = about["name"]
+        if "via" in facts:
+            raise ValueError(
+                "a feed with via= has recorded this: it can be read (zcat), and not"
+                " replayed; record the feed that publishes"
+            )
         self._facts.setdefault(name, {**about, "url": facts["url"]})
         if self._wanted not in (None, name):
             return False
