@@ -349,7 +349,9 @@ class Producer:
     def _say_place(self, endpoint: str, now: float) -> None:
         """Log whether it leads, once it is known: only then is an outage over."""
         publisher = self.publisher
-        place = "standing by, another one publishes to" if publisher.stands_by else ""
+        place = (
+            "standing by, another one publishes to" if publisher.waits_to_lead else ""
+        )
         place = "publishing to" if publisher.leads else place
         if place not in ("", self._place):
             self._place = place

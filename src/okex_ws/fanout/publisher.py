@@ -129,7 +129,7 @@ class Publisher:
         self._term = 0
         self._highest = 0
         self._answered = -1
-        self.leads = self.stands_by = False
+        self.leads = self.waits_to_lead = False
         self.due = 0.0
         # Since when no topic can be vouched for, while it leads; and whether it has let
         # another one lead since, in vain or not.
@@ -144,7 +144,7 @@ class Publisher:
     def opened(self, session: str, now: float) -> None:
         """A connection to Redis is open: begin *session*."""
         self._session, self._answered = session, -1
-        self.leads = self.stands_by = False
+        self.leads = self.waits_to_lead = False
         self._term, self.due, self._mute_since = 0, now, None
 
     def closed(self) -> None:
@@ -164,14 +164,14 @@ class Publisher:
         milliseconds = str(max(500, round(self._lease * 1000 / 3)))
         mine = self._instance.encode()
         if value is None:
-            self.leads = self.stands_by = False
+            self.leads = self.waits_to_lead = False
             gave_way = self._gave_way_at
             if gave_way is not None and now < gave_way + self._lease / 3:
                 return []
             key = self.names.leader
             return [("SET", key, self._instance, "NX", "PX", milliseconds)]
-        self.stands_by = value != mine
-        if self.stands_by:
+        self.waits_to_lead = value != mine
+        if self.waits_to_lead:
             self.leads = False
             return []
         if self._term == 0:  # it led before, over a connection that was lost
