@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Gap,
         Item,
         PastBook,
+        Tick,
         Ticker,
         Trade,
     )
@@ -111,6 +112,7 @@ __all__ = [
     "SubscriptionRejected",
     "Sweep",
     "SystemClock",
+    "Tick",
     "Ticker",
     "Timeouts",
     "Trade",
@@ -147,7 +149,7 @@ _MODULES = {
     "model.instrument": "Instrument InstrumentChange InstrumentRenamed",
     "model.items": (
         "BestBidAsk BookUpdate Candle Data Depth FundingRate Gap Item PastBook "
-        "Ticker Trade"
+        "Tick Ticker Trade"
     ),
     "model.reports": "ConnectionReport Health StateChange Stats",
     "model.instrument_ids": "market_of",

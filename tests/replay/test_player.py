@@ -719,3 +719,37 @@ def test_a_feed_of_a_replay_is_told_of_its_connections(path: Path) -> None:
 
     assert [error.cause.code for error in told] == ["tls"]  # type: ignore[attr-defined]
     assert [error.cause.code for error in ear.errors] == ["unreadable"]  # type: ignore[attr-defined]
+
+
+# --- On a grid ----------------------------------------------------------------------
+
+
+def test_on_a_grid_each_subscription_has_a_row_a_tick(path: Path) -> None:
+    write(path, *session(*PUSHES, end=39.0))
+    with Replay(path, speed="max") as replay:
+        feed = replay.feed()
+        one, two = (feed.subscribe([BTC[0]], BTC[1], ["depth5"])[0] for _ in range(2))
+        rows = list(replay.every(1.0, levels=1))
+    assert [row[0].at for row in rows] == [utc(WALL + n) for n in range(40)]
+    bids = [[each.depth and each.depth.bids[0][0] for each in row] for row in rows]
+    assert bids == [[None, None], *([f"{100 + n}.1"] * 2 for n in range(1, 40))]
+    assert one.state is two.state is State.CLOSED
+
+
+def test_on_a_grid_a_damaged_recording_says_so_last(path: Path) -> None:
+    write(path, *session(*PUSHES, end=39.0))
+    path.write_bytes(path.read_bytes()[:-40])
+    rows = []
+    with Replay(path, speed="max") as replay:
+        replay.feed().subscribe([BTC[0]], BTC[1], ["depth5"])
+        with pytest.raises(RecordingDamaged):
+            rows.extend(iter(replay.every(1.0)))
+    assert rows
+
+
+def test_a_grid_of_a_replay_is_in_virtual_time_alone(path: Path) -> None:
+    write(path, *session(*PUSHES, end=39.0))
+    with Replay(path) as replay, pytest.raises(ValueError, match=r"okx\.every"):
+        replay.every(1.0)
+    with Replay(path, speed="max") as replay, pytest.raises(ValueError, match="more"):
+        replay.every(0.0)

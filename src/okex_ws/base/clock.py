@@ -53,5 +53,12 @@ class Timekeeper(Protocol):
         ...
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """A `Clock` that runs *speed* times as fast as the machine's: that of a replay."""
+
+    speed: float
+
+
 # Epoch seconds as an aware UTC ``datetime``. No function, since each read calls it.
 utc: Callable[[float], datetime] = partial(datetime.fromtimestamp, tz=timezone.utc)

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from .clock import Clock, Timekeeper
+from .clock import Clock, Paced, Timekeeper
 
 if TYPE_CHECKING:
     import asyncio
@@ -279,7 +279,7 @@ class Waiters:
         try:
             self.bells.add(bell)
             if not is_done():
-                bell.wait(seconds)
+                bell.wait(self._real(seconds))
         finally:
             self.bells.discard(bell)
 
@@ -301,9 +301,14 @@ class Waiters:
             elif isinstance(self._clock, Timekeeper):
                 self._clock.pass_time(seconds)
                 seconds = 0.0
-            await bell.wait(seconds)
+            await bell.wait(self._real(seconds))
         finally:
             self.bells.discard(bell)
+
+    def _real(self, seconds: float) -> float:
+        """Seconds of the machine's clock, which a replay's clock may run ahead of."""
+        clock = self._clock
+        return seconds / clock.speed if isinstance(clock, Paced) else seconds
 
 
 def running_loop(what: str, instead: str) -> asyncio.AbstractEventLoop:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar, Union
 
 from ..base.checks import all_name_keywords, names_keywords, unknown_keyword
@@ -21,7 +21,7 @@ from ..isolation.view import refuse
 from ..model.book import OrderBook
 from ..model.instrument import Instrument
 from ..model.instrument_ids import delivery
-from ..model.items import BestBidAsk, Candle, Depth, Item, Trade
+from ..model.items import BestBidAsk, Candle, Depth, Item, Tick, Trade
 from ..model.venues import SITES, Venue, check_instrument, find_venue
 from ..pool.options import ConnectionOptions
 from ..pool.pool import Pool
@@ -35,6 +35,7 @@ from .base import (
     find_pool,
     make_pool,
 )
+from .ticks import check_step, ticks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -381,6 +382,15 @@ class WSSubscription(BaseSubscription):
         known = channel in topics
         topic = channel if known else self._pool.wire.topic(channel, self._market)
         return self._view.latest(topic)
+
+    def every(self, seconds: float, *, levels: int | None = None) -> Iterator[Tick]:
+        """One read every *seconds*, refusals included, until the subscription closes.
+
+        Each `Tick` has the `Depth` that `depth` gives then, or state and cause instead.
+        Ticks are whole multiples of *seconds* in UTC; those that a slow loop missed are
+        left out. The iterator waits for each; in a replay it lets time pass.
+        """
+        return ticks(self, self._view, self._pool.clock, check_step(seconds), levels)
 
     def __repr__(self) -> str:
         reconnects = sum(self.stats().reconnects.values())

@@ -128,6 +128,13 @@ class View(Reads):
         while (left := self._left(timeout, give_up, check)) > 0:
             await self._waiters.wait_in_loop(loop, left, self._is_ready)
 
+    def wait_for_tick(self, seconds: float) -> None:
+        """Wait for *seconds* by the clock, or less; it looks again each second."""
+        if on_library_thread():
+            raise RuntimeError("every() would wait for its own thread")
+        heed_fork()
+        self._waiters.wait(min(seconds, 1.0), lambda: self.closed)
+
     def _give_up(self, timeout: float | None) -> float:
         return math.inf if timeout is None else self._clock.monotonic() + timeout
 

@@ -17,7 +17,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple, Union
 
-from ..base.state import Cause
+from ..base.state import Cause, State
 from .book import RPI, Level, OrderBook
 from .display import Displayed, one_line, table
 from .instrument import InstrumentChange
@@ -52,6 +52,23 @@ class Depth(Displayed):
     def book(self) -> OrderBook:
         """The same levels as an `OrderBook`, which has ``mid``, ``sweep`` and more."""
         return OrderBook(self.bids, self.asks, self.channel == RPI)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tick(Displayed):
+    """What a script read at one tick of ``every(seconds)``.
+
+    *at* is the time of the read on this machine's clock; in a replay, on the recording
+    machine's. *depth* is the `Depth` that could be trusted at that moment, and *state*
+    is then ``LIVE``; or *depth* is ``None``, and *state* and *cause* say why. The depth
+    of an earlier tick is never carried over.
+    """
+
+    at: datetime
+    instrument_id: str
+    state: State
+    cause: Cause
+    depth: Depth | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

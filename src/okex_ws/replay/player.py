@@ -18,7 +18,10 @@ from ..base.threads import Latch, on_library_thread
 from ..base.worker import AsyncClosing, LibraryThread, join_all
 from ..client.base import find_pool
 from ..client.feed import Feed
+from ..client.subscription import WSSubscription
+from ..client.ticks import Grid, check_step, read_tick
 from ..model.credentials import Credentials
+from ..model.items import Tick
 from ..model.venues import Venue, retired
 from ..pool.options import ConnectionOptions
 from ..protocol.catalogue import KNOWN
@@ -216,6 +219,51 @@ class Replay(AsyncClosing):
             moment = advance()
             if moment is not None:
                 yield utc(moment.wall)
+        self._finish()
+
+    def every(
+        self, seconds: float, *, levels: int | None = None
+    ) -> Iterator[tuple[Tick, ...]]:
+        """What a script would have read at each tick, to the end of the recording.
+
+        One `Tick` for each `WSSubscription` of the replay's feeds, in the order in
+        which they were made:
+
+            for (tick,) in replay.every(0.1):
+                print(tick.at, tick.state, tick.cause, tick.depth)
+
+        Ticks are whole multiples of *seconds* in UTC, by the time of receipt; all that
+        had come by then was handled. A tick at which no depth could be trusted has
+        ``None`` for it, with state and cause; no earlier depth is carried over.
+        *levels* is as in ``WSSubscription.depth``.
+
+        Raises:
+            ValueError: *seconds* is not above 0, or *speed* is not ``'max'``: in real
+                time use ``WSSubscription.every``.
+            RecordingDamaged: as the last thing, where the recording is damaged.
+        """
+        step = check_step(seconds)
+        if self._scheduler is None:
+            raise ValueError("replay.every() needs speed='max', else use okx.every()")
+        return self._every(Grid(self._clock, step), levels)
+
+    def _every(self, grid: Grid, levels: int | None) -> Iterator[tuple[Tick, ...]]:
+        while not self._closed.is_set:
+            while (left := grid.left) > 0 and not self._is_over:
+                self._advance(left)
+            if left > 0:
+                break  # it ends before this tick
+            made = [each for feed in self._feeds for each in feed.subscriptions]
+            yield tuple(
+                read_tick(each, self._clock, levels)
+                for each in made
+                if isinstance(each, WSSubscription)
+            )
+            grid.go_on()
+        self._finish()
+
+    def _finish(self) -> None:
+        """Close the feeds, and raise what the recording's damage is, once played."""
         complete = self._next == len(self._script.moments)
         self.close()
         if self._script.damage is not None and complete:
