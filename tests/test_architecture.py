@@ -29,7 +29,7 @@ CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text("utf-8")
 # the public names are above what makes them, and below what is built on them.
 ABOVE = {"": "replay", "pytest_plugin": "local_exchange", "__main__": "cli/commands"}
 AROUND_THE_CORE = {"local_exchange", "cli", "pytest_plugin", "__main__"}
-PUBLIC_PACKAGES = {"", "rest", "recording", "local_exchange"}
+PUBLIC_PACKAGES = {"", "rest", "recording", "research", "local_exchange"}
 # The only names that it imports from elsewhere: importer, module, name. No user needs
 # them: `okex-ws doctor` takes the way of a connection step by step, and `nearest` and
 # `all_name_keywords` word an error message.
@@ -69,6 +69,8 @@ EXTRAS = {
     "httpx": {"rest"},
     "httpcore": {"rest"},
     "hiredis": {"fanout"},
+    "pyarrow": {"research"},
+    "polars": {"research"},
 }
 
 FEWEST_MODULES, MOST_MODULES = 3, 11

@@ -37,6 +37,7 @@ PACKAGE = "okex_ws"
 MODULES: dict[str, tuple[str, ...] | None] = {
     "okex_ws": None,
     "okex_ws.rest": ("Answer", "LeftOut", "Rest"),
+    "okex_ws.research": ("MarketFrame", "batches", "frame"),
     "okex_ws.local_exchange": None,
     "okex_ws.recording": ("FORMAT", "VERSION", "Entry", "RecordingDamaged", "read"),
 }
