@@ -236,6 +236,42 @@ def test_a_part_that_is_missing_or_anothers_ends_it(
     assert damage.path == str(tmp_path / "day.1.rec.gz")
 
 
+AGAIN = at(1.0, "open", **{**opened().facts, "again": True})
+PARTS = (ENTRIES[:2], [AGAIN, ENTRIES[2]])
+
+
+def test_parts_that_cat_put_together_are_one_recording(tmp_path: Path) -> None:
+    path = tmp_path / "both.rec.gz"
+    first, second = (gzip.compress(lines(PARTS[n], part=n)) for n in (0, 1))
+    path.write_bytes(first + second)
+    assert readable(path) == (ENTRIES[:3], None)
+    # In the wrong order, or of another recording, they are not.
+    path.write_bytes(second + first)
+    assert upto_damage(path)[1].line == 4
+    path.write_bytes(first + gzip.compress(lines(PARTS[1], "bb", 1)))
+    found, damage = upto_damage(path)
+    assert (found, damage.line) == (ENTRIES[:2], 4)
+
+
+def test_what_zcat_wrote_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "day.rec"
+    path.write_bytes(lines(ENTRIES))
+    assert readable(path) == (ENTRIES, None)
+    path.write_bytes(lines(ENTRIES)[:-5])
+    found, damage = upto_damage(path)
+    assert (found, damage.line) == (ENTRIES[:-1], 5)
+
+
+def test_the_last_line_may_be_blank_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "day.rec"
+    path.write_bytes(lines(ENTRIES) + b"\n")
+    assert readable(path) == (ENTRIES, None)
+    head, *rest = lines(ENTRIES).splitlines(keepends=True)
+    path.write_bytes(b"".join([head, b"\n", *rest]))
+    found, damage = upto_damage(path)
+    assert (found, damage.line) == ([], 2)
+
+
 @pytest.mark.once
 def test_a_large_text_is_written_in_base64_so_that_any_message_can_be_read_again(
     tmp_path: Path,

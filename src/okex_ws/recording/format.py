@@ -199,9 +199,11 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
     """The entries of a recording in order, all its parts one after another.
 
     *path* is the first file of the recording. With the file of a later part, that part
-    alone is read. *path* may also name a capture, ``NAME.recv.jsonl`` with or without
-    its suffix, beside ``NAME.recv.times`` and, under v3, ``NAME.deflate.b64``. A
-    capture is one connection, and gives entries for its messages only.
+    alone is read. A file may be what ``zcat`` wrote of one, or several parts in order,
+    put together by ``cat``; its last line may be blank. *path* may also name a capture,
+    ``NAME.recv.jsonl`` with or without its suffix, beside ``NAME.recv.times`` and,
+    under v3, ``NAME.deflate.b64``. A capture is one connection, and gives entries for
+    its messages only.
 
     Raises:
         OSError: a file cannot be opened.
@@ -227,7 +229,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
         if first is not None and header != first._replace(part=part):
             raise RecordingDamaged(own, 1, "it is no part of the recording before it")
         first = first or header
-        yield from _entries(own, lines, inner=part > 0)
+        yield from _entries(own, lines, header, inner=part > 0)
         if first.part:
             return  # *path* names a later part, which is read alone
 
@@ -243,16 +245,34 @@ def _checked_header(name: str, lines: Iterator[tuple[int, bytes]]) -> _Header:
 
 
 def _entries(
-    name: str, lines: Iterator[tuple[int, bytes]], inner: bool
+    name: str, lines: Iterator[tuple[int, bytes]], header: _Header, inner: bool
 ) -> Iterator[Entry]:
+    blank = 0
     for number, line in lines:
+        if blank:
+            raise RecordingDamaged(name, blank, "the line is empty")
+        if not line.strip():
+            blank = number  # the last line may be
+            continue
         try:
             entry = read_line(line)
         except _UNREADABLE as error:
+            following = header._replace(part=header.part + 1)
+            if _is_header(line, following):
+                # The next part, which `cat` put behind this one.
+                header, inner = following, True
+                continue
             raise RecordingDamaged(name, number, _why(error)) from error
         # A later part repeats the open connections, for a reader that has it alone.
         if not (inner and entry.facts.get("again")):
             yield entry
+
+
+def _is_header(line: bytes, header: _Header) -> bool:
+    try:
+        return _read_header(line) == header
+    except (ValueError, RecursionError):
+        return False
 
 
 def _why(error: Exception) -> str:
@@ -290,6 +310,10 @@ def _inflated(name: str) -> Iterator[tuple[bytes, str]]:
     unpacker = zlib.decompressobj(_GZIP)
     begun = False
     with Path(name).open("rb") as file:
+        if file.peek(1)[:1] == b"{":  # what `zcat` wrote
+            while data := file.read(_CHUNK):
+                yield data, ""
+            return
         while packed := file.read(_CHUNK):
             while packed:
                 if unpacker.eof:

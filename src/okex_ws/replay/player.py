@@ -52,10 +52,10 @@ class Replay(AsyncClosing):
     network connection is made:
 
         with Replay("day.rec.gz", speed="max") as replay:
-            feed = replay.feed()
-            (btc,) = feed.subscribe(["BTC-USDT"], "spot")
+            market, name, channels = replay.instruments[0]
+            (okx,) = replay.feed().subscribe([name], market, channels)
             for at in replay:
-                print(at, btc.state, btc.GetDepth())
+                print(at, okx.state, okx.GetDepth())
 
     Data of subscribed channels come at their recorded time, byte for byte. A connection
     that ended ends again, in the same manner, and the next one opens when it did; a
