@@ -28,25 +28,39 @@ class Hands:
         return self.at
 
 
-def test_a_wall_clock_that_is_set_moves_no_tick() -> None:
+def test_a_tick_is_the_next_multiple_and_has_its_time() -> None:
     hands = Hands(5.0, WALL + 0.25)
     grid = Grid(hands, 0.5)
     assert grid.left == 0.25
-    hands.mono, hands.at = 5.25, WALL + 3600.0
+    # The wall clock went 40 microseconds less far than the monotonic clock.
+    hands.mono, hands.at = 5.25, WALL + 0.5 - 4e-5
     assert grid.left == 0.0
+    assert grid.at() == utc(WALL + 0.5)
     grid.go_on()
-    assert grid.left == 0.5
+    assert grid.left == pytest.approx(0.5 + 4e-5)
+
+
+def test_a_read_that_came_late_has_its_own_time() -> None:
+    hands = Hands(5.0, WALL)
+    grid = Grid(hands, 0.5)
+    hands.at += 0.125
+    assert grid.at() == utc(WALL + 0.125)
+
+
+def test_after_the_wall_clock_was_set_ticks_are_multiples_of_it() -> None:
+    hands = Hands(5.0, WALL)
+    grid = Grid(hands, 0.5)
+    hands.at += 3600.125
+    grid.go_on()
+    assert grid.left == 0.375
 
 
 def test_ticks_that_are_past_are_left_out() -> None:
     hands = Hands(5.0, WALL)
     grid = Grid(hands, 0.5)
-    hands.mono = 6.75
+    hands.mono, hands.at = 6.75, WALL + 1.75
     grid.go_on()
     assert grid.left == 0.25
-    hands.mono = 7.0
-    grid.go_on()
-    assert grid.left == 0.5
 
 
 @pytest.mark.parametrize("step", [0, -0.1, math.nan, math.inf])

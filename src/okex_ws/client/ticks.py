@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Protocol
 
 from ..base.checks import check_seconds
@@ -43,31 +44,40 @@ def check_step(seconds: object) -> float:
 class Grid:
     """The ticks of a clock: whole multiples of *seconds* since 1970 in UTC.
 
-    The first is the first multiple from now on. The further ones are counted on the
-    monotonic clock, so that a wall clock that is set moves none of them.
+    The wait for a tick is measured on the monotonic clock. Each next tick is found from
+    the wall clock, because the two drift apart by seconds a day.
     """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
+        # How far from its tick a read still has the tick's time.
+        self._near = min(1e-3, seconds / 10)
         wall = clock.wall()
-        self._first = clock.monotonic() + math.ceil(wall / seconds) * seconds - wall
-        self._number = 0
+        self._wait_for(math.ceil((wall - self._near) / seconds), wall)
+
+    def _wait_for(self, number: int, wall: float) -> None:
+        self._due = self._clock.monotonic() + number * self._seconds - wall
 
     @property
     def left(self) -> float:
         """Seconds until the present tick: 0 or less once it has come."""
-        return self._first + self._number * self._seconds - self._clock.monotonic()
+        return self._due - self._clock.monotonic()
+
+    def at(self) -> datetime:
+        """The time of this moment: that of the tick if it is less than 1 ms away."""
+        wall = self._clock.wall()
+        tick = round(wall / self._seconds) * self._seconds
+        return utc(tick if abs(tick - wall) < self._near else wall)
 
     def go_on(self) -> None:
         """Take the next tick. Ticks that are past are left out, never made up."""
-        late = max(0.0, -self.left)
-        self._number += max(1, math.ceil(late / self._seconds))
+        wall = self._clock.wall()
+        self._wait_for(math.floor((wall + self._near) / self._seconds) + 1, wall)
 
 
-def read_tick(okx: ReadsDepth, clock: Clock, levels: int | None) -> Tick:
-    """One read of *okx* at this moment of *clock*, a refusal included."""
-    at = utc(clock.wall())
+def read_tick(okx: ReadsDepth, at: datetime, levels: int | None) -> Tick:
+    """One read of *okx* at this moment, which is *at*, a refusal included."""
     try:
         depth = okx.depth(levels=levels)
     except NotLive as refusal:
@@ -85,5 +95,5 @@ def ticks(
             view.wait_for_tick(left)
         if view.closed:
             return
-        yield read_tick(okx, clock, levels)
+        yield read_tick(okx, grid.at(), levels)
         grid.go_on()

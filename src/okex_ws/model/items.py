@@ -58,10 +58,11 @@ class Depth(Displayed):
 class Tick(Displayed):
     """What a script read at one tick of ``every(seconds)``.
 
-    *at* is the time of the read on this machine's clock; in a replay, on the recording
-    machine's. *depth* is the `Depth` that could be trusted at that moment, and *state*
-    is then ``LIVE``; or *depth* is ``None``, and *state* and *cause* say why. The depth
-    of an earlier tick is never carried over.
+    *at* is the time of the tick, or of the read if it came more than a millisecond
+    later, on this machine's clock; in a replay, on the recording machine's. *depth* is
+    the `Depth` that could be trusted at that moment, and *state* is then ``LIVE``; or
+    *depth* is ``None``, and *state* and *cause* say why. The depth of an earlier tick
+    is never carried over.
     """
 
     at: datetime

@@ -253,9 +253,10 @@ class Replay(AsyncClosing):
                 self._advance(left)
             if left > 0:
                 break  # it ends before this tick
+            at = grid.at()
             made = [each for feed in self._feeds for each in feed.subscriptions]
             yield tuple(
-                read_tick(each, self._clock, levels)
+                read_tick(each, at, levels)
                 for each in made
                 if isinstance(each, WSSubscription)
             )
