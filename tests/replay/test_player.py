@@ -753,3 +753,30 @@ def test_a_grid_of_a_replay_is_in_virtual_time_alone(path: Path) -> None:
         replay.every(1.0)
     with Replay(path, speed="max") as replay, pytest.raises(ValueError, match="more"):
         replay.every(0.0)
+
+
+def test_a_later_part_alone_begins_with_its_own_first_message(tmp_path: Path) -> None:
+    path = tmp_path / "day.1.rec.gz"
+    later = [each for each in session(*PUSHES, end=39.0) if each.mono >= 20.0]
+    write(path, opened(again=True), *later, part=1)
+    with Replay(path, speed="max") as replay:
+        assert replay.begins == utc(WALL + 20.0)
+        sub = replay.feed().subscribe([BTC[0]], BTC[1], ["depth5"])[0]
+        seen = {round(at.timestamp() - WALL, 3): bid(sub) for at in replay}
+    assert min(seen) == 20.0
+    assert seen[20.0] is None  # no pong has come yet
+    assert all(seen[n] == f"{100 + n}.1" for n in range(21, 40))
+
+
+def test_one_digit_of_a_later_part_and_it_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "day.1.rec.gz"
+    later = [each for each in session(*PUSHES, end=39.0) if each.mono >= 20.0]
+    spoiled = [
+        each._replace(payload=each.payload.replace(b"130.1", b"130.2"))
+        for each in later
+    ]
+    write(path, opened(again=True), *spoiled, part=1)
+    with Replay(path, speed="max") as replay:
+        sub = replay.feed().subscribe([BTC[0]], BTC[1], ["depth5"])[0]
+        seen = {round(at.timestamp() - WALL, 3): bid(sub) for at in replay}
+    assert (seen[30.0], seen[31.0]) == ("130.2", "131.1")

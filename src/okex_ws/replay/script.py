@@ -184,6 +184,8 @@ class Script:
             reader.outstanding.note_sent(entry.payload)
         elif entry.kind in ("end", "failed"):
             _end(reader.connection, entry)
+        if entry.facts.get("again"):
+            return  # it has the time of its opening, perhaps hours before this part
         if not self.moments or self.moments[-1].mono != entry.mono:
             self.moments.append(Moment(entry.mono, entry.wall))
 
