@@ -1,11 +1,13 @@
 """A producer in a process of its own, which a fault can stop, kill and start again.
 
 `python -m tests.campaign.fanout_producer ENDPOINT REDIS LEASE ID,ID CHANNEL,CHANNEL`
-publishes until it is killed, or until its input ends.
+publishes until it is killed, or until its input ends. At SIGUSR1 it replaces its
+connections by new ones.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from okex_ws import Feed, Reconnect, Timeouts, Venue
@@ -29,6 +31,7 @@ def main() -> None:
         timeouts=Timeouts(connect=1.0, ack=1.0, pong=2.0, goodbye=0.2),
     ) as feed:
         feed.subscribe(ids.split(","), channels=channels.split(","))
+        signal.signal(signal.SIGUSR1, lambda *_: feed.rotate())
         sys.stdin.read()
 
 

@@ -472,6 +472,22 @@ def _producer_stopped(stand: FanoutStand) -> Iterator[None]:
         each.send_signal(signal.SIGCONT)
 
 
+@_fault("the producer replaces its connections")
+def _rotated(stand: FanoutStand) -> Iterator[None]:
+    for each in stand.producers:
+        each.send_signal(signal.SIGUSR1)
+    stand.pause(0.5, 3.0)
+    yield
+
+
+@_fault("the exchange announces that it will close the connection")
+def _announced(stand: FanoutStand) -> Iterator[None]:
+    stand.exchange.notice()
+    stand.pause(1.0, 3.0)
+    stand.exchange.drop()
+    yield
+
+
 @_fault("a standby takes over from a producer that is killed")
 def _standby(stand: FanoutStand) -> Iterator[None]:
     stand.produce()
