@@ -18,6 +18,7 @@ from tests.campaign.fanout_stand import NAME
 from tests.campaign.resources import grown, use_one_arena
 from tests.campaign.run import WARM_UP, run
 from tests.campaign.setups import SETUPS
+from tests.support.redis_server import MISSING
 
 
 def main() -> int:
@@ -32,8 +33,11 @@ def main() -> int:
     args = parser.parse_args()
     use_one_arena()
     setups = [setup for setup in SETUPS if re.search(args.stands, setup.name)]
-    fanout = bool(re.search(args.stands, NAME)) and shutil.which("redis-server")
-    options = args.faults, args.tapes, bool(fanout)
+    fanout = bool(re.search(args.stands, NAME))
+    if fanout and shutil.which("redis-server") is None:
+        print(f"{NAME}: skipped. {MISSING}")
+        fanout = False
+    options = args.faults, args.tapes, fanout
     result = run(args.seconds, args.seed, setups, *options)
     assert result.before is not None
     assert result.after is not None

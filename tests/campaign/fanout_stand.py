@@ -89,18 +89,18 @@ class FanoutStand:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _url(self, port: int) -> str:
-        return f"redis://127.0.0.1:{port}/0?name=test"
+    def _url(self, port: int, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{port}/{database}?name=test"
 
-    def produce(self) -> None:
-        """Start a producer."""
+    def produce(self, database: int = 0, ids: tuple[str, ...] = IDS) -> None:
+        """Start a producer, of *ids*, in that database of Redis."""
         endpoint = f"ws://127.0.0.1:{self.line.port}/ws/v5"
-        words = [endpoint, self._url(self.far.port), str(LEASE)]
+        words = [endpoint, self._url(self.far.port, database), str(LEASE)]
         self.producers.append(
             subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.campaign.fanout_producer"),
-                    *(*words, ",".join(IDS), ",".join(CHANNELS)),
+                    *(*words, ",".join(ids), ",".join(CHANNELS)),
                 ],
                 env=untraced(),
                 stdin=subprocess.PIPE,
@@ -533,3 +533,41 @@ def _impostor(stand: FanoutStand) -> Iterator[None]:
     said = Message(Identity(0, "old", "impostor"), "books5:BTC-USDT", 9, 0, 1, b"{}")
     stand.order("PUBLISH", channel, encode(said).decode())
     yield
+
+
+@_fault("messages come again late, doubled and out of order")
+def _late(stand: FanoutStand) -> Iterator[None]:
+    channel = f"{PREFIX}:t:books5:BTC-USDT"
+    kept: list[str] = []
+    for _ in range(6):
+        with contextlib.suppress(Exception):
+            kept.append(stand.redis.call("GET", channel).decode())
+        stand.pause(0.05, 0.3)
+    stand.pause(0.0, 5.0)
+    for text in stand.rng.sample(kept + kept, 2 * len(kept)):
+        stand.order("PUBLISH", channel, text)
+        # A reader that begins now gets this, too.
+        stand.order("SET", channel, text)
+    yield
+
+
+@_fault("another producer publishes in another database")
+def _other_database(stand: FanoutStand) -> Iterator[None]:
+    stand.produce(database=1)
+    stand.pause(1.0, 4.0)
+    other = stand.producers.pop()
+    other.kill()
+    other.wait(10)
+    if other.stdin is not None:
+        other.stdin.close()
+    yield
+
+
+@_fault("a producer of fewer topics takes over")
+def _fewer(stand: FanoutStand) -> Iterator[None]:
+    stand.end_producers()
+    stand.produce(ids=IDS[:1])
+    stand.pause(2.0, 6.0)
+    yield
+    stand.end_producers()
+    stand.produce()
