@@ -94,11 +94,18 @@ def test_trades_say_which_makers_improved_the_price(exchange: LocalExchange) -> 
     assert {each.rpi for each in trades} == {True, False}
 
 
+def _rests(exchange: LocalExchange, rest: Rest) -> bool:
+    """Whether the book is what it was a moment ago, over REST too."""
+    before = exchange.book(RPI).seq
+    time.sleep(0.5)
+    return rest.book(SPOT, rpi=True).seq == exchange.book(RPI).seq == before
+
+
 def test_the_book_with_rpi_over_rest(exchange: LocalExchange, rest: Rest) -> None:
     exchange.pace = 0.0
     try:
-        # REST makes this book every 200 ms: it may be from before.
-        until(lambda: rest.book(SPOT, rpi=True).seq == exchange.book(RPI).seq)
+        # REST makes this book every 200 ms, and the market has to come to rest.
+        until(lambda: _rests(exchange, rest))
         found, plain = rest.book(SPOT, rpi=True), rest.book(SPOT)
         said = exchange.book(RPI)
     finally:
