@@ -364,6 +364,66 @@ def test_what_the_library_asks_for_its_own_may_have_no_answer(talk: Talk) -> Non
     assert talk.wait(ACK + 1.0)[1] == [("subscribe", [DEPTH])]
 
 
+LIST, OTHER_LIST = "instruments:instType:SPOT", "instruments:instType:SWAP"
+
+
+def wanting_for_itself(*names: str) -> Talk:
+    """A session that wants channels of the library's own, each in its own request."""
+    talk = Talk(V5)
+    talk.want(*names)
+    for name in names:
+        subscription = talk.session.subscriptions[name]
+        subscription.internal, subscription.max_batch = True, 1
+    return talk
+
+
+def test_no_channel_of_a_script_waits_for_a_request_of_the_library() -> None:
+    talk = wanting_for_itself(LIST)
+    assert talk.asked() == [("subscribe", [LIST])]
+    talk.now = 1.0
+    talk.want(BOOK)
+
+    assert talk.asked() == [("subscribe", [BOOK])]
+    assert talk.ack(BOOK, to=talk.ids[1]) == [talk.acknowledged(BOOK)]
+    talk.push(BOOK)
+    # The other request still has its own time, after which it is sent again.
+    assert talk.wait(ACK - 1.0 - 0.01)[1] == []
+    assert talk.wait(1.02)[1] == [("subscribe", [LIST])]
+    assert talk.ack(LIST, to=talk.ids[2]) == [talk.acknowledged(LIST)]
+
+
+def test_the_librarys_own_requests_are_sent_one_after_the_other() -> None:
+    talk = wanting_for_itself(LIST, OTHER_LIST)
+    assert talk.asked() == [("subscribe", [LIST])]
+    assert talk.asked() == []
+
+    assert talk.ack(LIST, to=talk.ids[0]) == [talk.acknowledged(LIST)]
+    assert talk.asked() == [("subscribe", [OTHER_LIST])]
+
+
+def test_a_refusal_of_the_librarys_own_request_is_about_no_other() -> None:
+    talk = wanting_for_itself(LIST)
+    talk.asked()
+    talk.want(BOOK)
+    talk.asked()
+
+    (event,) = talk.refuse(NO_SUCH, "no", to=talk.ids[0])
+
+    assert isinstance(event, Changed)
+    assert (event.subscription.name, talk.phase(LIST)) == (LIST, Phase.REFUSED)
+    assert talk.ack(BOOK, to=talk.ids[1]) == [talk.acknowledged(BOOK)]
+
+
+def test_a_refusal_without_a_number_is_of_the_only_request_that_is_open() -> None:
+    talk = wanting_for_itself(LIST)
+    talk.asked()
+
+    talk.refuse(NO_SUCH, "no")
+    talk.wait(5.0)
+
+    assert talk.phase(LIST) is Phase.REFUSED
+
+
 def test_acknowledgements_that_stay_away_are_said_and_asked_for_in_halves(
     talk: Talk,
 ) -> None:

@@ -61,6 +61,9 @@ class Answers(Generic[Target]):
         self._login = login
         self.subscriptions: dict[str, SubscriptionState[Target]] = {}
         self._request: OpenRequest | None = None
+        # The library's own request, which no request for a script waits for: v5 alone
+        # has such ones, and its answers say which request they are for.
+        self._own_request: OpenRequest | None = None
         self.subscriptions_due = math.inf
 
     @property
@@ -171,16 +174,19 @@ class Answers(Generic[Target]):
         return [Changed(subscription, Step.LEFT)]
 
     def _answered(self, op: str, name: str, answer_to: str | None = None) -> bool:
-        """Mark channel *name* as answered; False if the open request did not name it.
+        """Mark channel *name* as answered; False if no open request named it.
 
         *answer_to* is the number of a request, which v5's answers repeat.
         """
-        request = self._request
         self.subscriptions_due = -math.inf
-        if request is None or not request.answered(op, name, answer_to):
-            return False
-        self._request = request if request.channels else None
-        return True
+        request, own = self._request, self._own_request
+        if request is not None and request.answered(op, name, answer_to):
+            self._request = request if request.channels else None
+            return True
+        if own is not None and own.answered(op, name, answer_to):
+            self._own_request = None
+            return True
+        return False
 
     def _innocent(self, request: OpenRequest | None) -> list[Event]:
         """The error during *request*, if each of its channels was granted after all.
@@ -196,6 +202,10 @@ class Answers(Generic[Target]):
     def _refused(self, message: Refused, now: float) -> list[Event]:
         """Handle an error, about the channel that it names or the open request."""
         request, login = self._request, self._login
+        if (own := self._own_request) is not None and (
+            message.id == own.id or (message.id is None and request is None)
+        ):
+            request = own
         advice = self._wire.code(message.code).advice
         mentioned = self._wire.mentioned(message.message)
         named = [name for name in mentioned if name in self.subscriptions]
@@ -363,7 +373,7 @@ class Answers(Generic[Target]):
         events: list[Event] = [Unasked("error")]
         if login.lose(now):
             events = [self._trouble(message, refused)]
-        self._request, self.subscriptions_due = None, -math.inf
+        self._request, self._own_request, self.subscriptions_due = None, None, -math.inf
         for one in list(self.subscriptions.values()):
             asked = one.phase is Phase.LEAVING
             if one.end(self.heartbeat.pings) and not asked:

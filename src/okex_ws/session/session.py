@@ -2,9 +2,10 @@
 
 It compares the wanted channels with those that the exchange has acknowledged. It has no
 socket, thread or clock: *now* is an argument, and `Session.due` names the next moment
-at which `Session.tick` has something to do. One request is outstanding at a time,
-because v3's errors name no request. Each next request reduces the difference between
-the wanted and the acknowledged channels. If a login is needed, it is the first request.
+at which `Session.tick` has something to do. One request for scripts is outstanding at a
+time, because v3's errors name no request; one of the library's own may be beside it.
+Each next request reduces the difference between the wanted and the acknowledged
+channels. If a login is needed, it is the first request.
 """
 
 from __future__ import annotations
@@ -160,11 +161,13 @@ class Session(Answers[Target]):
         self._ping(now, wall, read_at)
         if now < self.subscriptions_due:
             return []
-        request, events = self._request, list[Event]()
-        if request is not None and read_at >= request.due:
-            events = self._unanswered(request, now)
+        events = list[Event]()
+        for request in (self._request, self._own_request):
+            if request is not None and read_at >= request.due:
+                events += self._unanswered(request, now)
+        own = math.inf if self._own_request is None else self._own_request.due
         if self._request is not None:
-            self.subscriptions_due = self._request.due
+            self.subscriptions_due = min(self._request.due, own)
             return events
         if any(
             one.awaits_ping(self.heartbeat.pings) for one in self.subscriptions.values()
@@ -172,7 +175,9 @@ class Session(Answers[Target]):
             # The sooner its pong comes, the sooner they are subscribed again.
             self.heartbeat.hurry(now)
             self._ping(now, wall, read_at)
-        return events + self._close_difference(now, wall)
+        events += self._close_difference(now, wall)
+        self.subscriptions_due = min(self.subscriptions_due, own)
+        return events
 
     def outgoing(self) -> Iterable[str]:
         """The texts that are to be sent now, in order. Each is yielded once."""
@@ -202,7 +207,10 @@ class Session(Answers[Target]):
         """Send the next request, if one is needed, and set when to look again."""
         if self._login is not None and not self._login.accepted:
             return self._log_in(self._login, now, wall)
-        subscriptions = self.subscriptions.values()
+        subscriptions = list(self.subscriptions.values())
+        if self._own_request is not None:
+            # The library's own requests are sent one after the other, too.
+            subscriptions = [one for one in subscriptions if not one.internal]
         if dead := [one.name for one in subscriptions if one.is_dead(now)]:
             what, after = f"nothing of {listed(dead)} came", self._timeouts.first_push
             raise Stalled(what, after, cause_code=CauseCode.IDLE)
@@ -226,8 +234,8 @@ class Session(Answers[Target]):
         batch = names[: int(min(self._max_batch, len(names)))]
         text, carried = self._wire.request(op, batch, self._requests + 1)
         self.largest_batch = max(self.largest_batch, len(carried))
-        self._send(op, text, carried, now)
         asked = [self.subscriptions[name] for name in carried]
+        self._send(op, text, carried, now, all(one.internal for one in asked))
         if any(one.resubscribing for one in asked):
             self._request_budget.spend_share(now)
         for one in asked:
@@ -238,12 +246,24 @@ class Session(Answers[Target]):
             one.step(step)
         return []
 
-    def _send(self, op: str, text: str, carried: Iterable[str], now: float) -> None:
+    def _send(
+        self,
+        op: str,
+        text: str,
+        carried: Iterable[str],
+        now: float,
+        own: bool = False,
+    ) -> None:
         self._request_budget.spend(now)
         self._requests += 1
         self._outgoing.append(text)
-        due = self.subscriptions_due = now + self._timeouts.ack
-        self._request = OpenRequest(op, str(self._requests), set(carried), due)
+        due = now + self._timeouts.ack
+        request = OpenRequest(op, str(self._requests), set(carried), due)
+        if own:
+            # A request for a script need not wait: look at once whether there is one.
+            self._own_request, self.subscriptions_due = request, -math.inf
+        else:
+            self._request, self.subscriptions_due = request, due
 
     # --- The login ------------------------------------------------------------------
 
