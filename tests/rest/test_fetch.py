@@ -22,7 +22,7 @@ from okex_ws.base.errors import (
 from okex_ws.base.rates import RateLimits
 from okex_ws.rest import v5 as rest_v5
 from okex_ws.rest.dialect import HttpResponse, RestRequest, Rule
-from okex_ws.rest.fetch import CAP, MAX_BODY, SLACK, Fetcher, RetryPolicy
+from okex_ws.rest.fetch import CAP, FIRST, MAX_BODY, SLACK, Fetcher, RetryPolicy
 from tests.support.clocks import FakeClock
 
 ORIGIN = "https://rest.invalid"
@@ -139,6 +139,26 @@ def test_what_does_not_pass_is_told_at_once(
     with pytest.raises(kind):
         world.get()
     assert world.waits == []
+
+
+UNKNOWN = '{"code":"59999","msg":"who knows"}'
+
+
+def test_an_unknown_code_is_tried_three_times() -> None:
+    world = World(*(httpx.Response(200, text=UNKNOWN) for _ in range(9)))
+
+    with pytest.raises(RequestRejected, match="who knows"):
+        world.get()
+    assert len(world.asked) == 3
+    first, second = world.waits
+    assert 0 < first < FIRST
+    assert 0 < second < 2 * FIRST
+
+
+def test_an_unknown_code_may_pass() -> None:
+    world = World(httpx.Response(400, text=UNKNOWN), good())
+
+    assert world.get() == []
 
 
 def test_redirects_are_not_followed() -> None:

@@ -83,6 +83,7 @@ class ExchangeCode(NamedTuple):
 
 
 _MALFORMED = "a bug of the library, unless the script wrote the argument itself"
+_PATH = "a raw channel may need another path, such as path='business'"
 _NO_LOGIN = "it needs a login: Feed(..., credentials=Credentials(...))"
 
 
@@ -130,16 +131,26 @@ _V5 = (
         """
         51000 a parameter is wrong
         51001 the instrument does not exist
-        60008 this path does not have the channel
         60017 invalid path of the URL (retired)
-        60018 wrong URL, or the channel or the instrument does not exist
         60020 too many subscriptions of one key (retired; a close frame 4003 now)
         60025 too many subscriptions of one token (retired)
-        60028 this path does not have the operation
         60033 a parameter is wrong (since 2026)
+        """,
+    ),
+    *_rows(
+        Advice.CHANNEL,
+        """
+        60008 this path does not have the channel
+        60028 this path does not have the operation
         64001 the channel has moved to the path /business
         64002 the channel is not on the path /business
         """,
+        _PATH,
+    ),
+    *_rows(
+        Advice.CHANNEL,
+        "60018 wrong URL, or the channel or the instrument does not exist",
+        f"Rest().instruments() lists the ids; {_PATH}",
     ),
     *_rows(Advice.CHANNEL, "64000 uly was retired", "name instFamily in place of uly"),
     *_rows(

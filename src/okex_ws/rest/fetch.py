@@ -28,7 +28,7 @@ from ..base.rates import RateLimits
 from ..base.retry import backoff
 from ..base.state import CauseCode
 from ..base.threads import heed_fork, locked
-from ..model.exchange_codes import Advice, advised, find_code
+from ..model.exchange_codes import TRIES, Advice, advised, find_code
 from ..model.numbers import quote
 from ..net.http_head import retry_after
 from .dialect import HttpResponse, RestProtocol, RestRequest
@@ -142,14 +142,15 @@ class Fetcher:
     def _get(self, request: RestRequest, read: Callable[[HttpResponse], T]) -> T:
         ends = self._clock.monotonic() + self._retry_policy.patience
         waits = backoff(FIRST, CAP, self._rng)
-        for left in range(self._retry_policy.retries, -1, -1):
+        retries = self._retry_policy.retries
+        for sent in range(1, retries + 2):
             self._take_turn(request, ends)
             try:
                 return read(self._send(request))
             except OkexWSError as failure:
-                wait = self._until_next(request, failure, next(waits))
+                wait = self._until_next(request, failure, next(waits), sent)
                 now = self._clock.monotonic()
-                if wait is None or not left or now + wait > ends:
+                if wait is None or sent > retries or now + wait > ends:
                     raise
             self._wait(wait)
         raise AssertionError("the last try returns or raises")
@@ -181,16 +182,19 @@ class Fetcher:
             raise ConnectionLost(self._origin, why, cause_code=code)
 
     def _until_next(
-        self, request: RestRequest, failure: OkexWSError, wait: float
+        self, request: RestRequest, failure: OkexWSError, wait: float, sent: int
     ) -> float | None:
-        """Seconds until the next attempt, or ``None`` if the failure will not pass."""
+        """Seconds until the next attempt, or ``None`` if the failure will not pass.
+
+        *sent* is the number of attempts so far.
+        """
         if isinstance(failure, ConnectionLost | Stalled):
             return None if self._closing() else wait
         if not isinstance(failure, HandshakeFailed | RequestRejected):
             return None
         wish = max(wait, failure.retry_after or 0.0)
         status = failure.status or 0
-        passes = self._passes(failure)
+        passes = self._passes(failure, sent)
         if status == 429 or passes is Advice.SLOWER:
             wish = max(wish, failure.retry_after or request.rule.period)
             until = self._clock.monotonic() + wish
@@ -198,16 +202,19 @@ class Fetcher:
             return wish
         return wish if status >= 500 or passes else None
 
-    def _passes(self, failure: OkexWSError) -> Advice | None:
+    def _passes(self, failure: OkexWSError, sent: int) -> Advice | None:
         """The advice of the exchange's code, if the same request may succeed later."""
         if not isinstance(failure, RequestRejected):
             return None
+        if str(failure.code) == str(failure.status):
+            # The exchange gave no code of its own.
+            if failure.status == 429 or failure.status >= 500:
+                failure.cause_code = CauseCode.BUSY
+            return None
         known = find_code(self._protocol.name, failure.code)
-        if failure.code != failure.status:
-            advised(failure, known)
-        elif failure.status == 429 or failure.status >= 500:
-            failure.cause_code = CauseCode.BUSY
-        return known.advice if known.advice.passes else None
+        advised(failure, known)
+        again = known.advice is Advice.TRIES and sent < TRIES
+        return known.advice if known.advice.passes or again else None
 
     def _send(self, request: RestRequest) -> HttpResponse:
         self._check_open()
