@@ -25,7 +25,7 @@ from okex_ws.base.errors import (
     WireError,
     printable,
 )
-from okex_ws.base.state import NO_CAUSE, State
+from okex_ws.base.state import NO_CAUSE, Cause, State
 from tests.support.causes import because
 
 URL = "wss://example.invalid/ws/v3"
@@ -254,3 +254,25 @@ def test_the_causes_of_what_the_exchange_refused_and_of_what_was_lost() -> None:
     assert lost.cause.channel == "trade"
     assert "3 of trade of BTC-USDT" in lost.cause
     assert "disk full; 2 entries" in failed.cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        (because("no pong"), "BTC-USDT is STALE after 2.5 s: no pong"),
+        (NO_CAUSE, "BTC-USDT is STALE after 2.5 s"),
+    ],
+)
+def test_a_wait_that_ended_too_early_says_why_and_crosses_a_border(
+    cause: Cause, sentence: str
+) -> None:
+    error = errors.LiveTimeout("BTC-USDT", State.STALE, cause, 2.5)
+
+    for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert isinstance(one, TimeoutError)
+        assert (one.instrument_id, one.state, one.cause) == (
+            "BTC-USDT",
+            State.STALE,
+            cause,
+        )
+        assert str(one) == sentence

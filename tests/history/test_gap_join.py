@@ -918,3 +918,18 @@ def test_the_last_word_on_a_held_bar_takes_its_place(bars: Bench) -> None:
     bars.answer()
 
     assert bars.take() == ["10", "11", "12", "13~"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ValueError("never"), "history"), (ImportError("no httpx"), "package")],
+)
+def test_a_gap_says_whether_a_package_was_missing(
+    flowing: Bench, error: Exception, code: str
+) -> None:
+    flowing.gap()
+    flowing.live(14)
+    flowing.fail(error)
+
+    (gap,) = (item for item in flowing.told if isinstance(item, Gap))
+    assert gap.cause.code == code

@@ -74,3 +74,10 @@ def test_trades_of_a_spread_have_no_past_beside_its_candles() -> None:
     check_history(0, both)
     with pytest.raises(ValueError, match="spread"):
         check_history(5, both)
+
+
+def test_trades_of_a_spread_alone_have_no_past() -> None:
+    channel = V5.channel("trade", "spread", "BTC-USDT_BTC-USDT-SWAP")
+
+    with pytest.raises(ValueError, match="history= cannot be had of the trades of a"):
+        check_history(5, {"trade": channel})

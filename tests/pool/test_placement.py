@@ -287,3 +287,17 @@ def test_where_an_idle_book_is_repeated_it_may_be_late_by_a_lease(
 
     assert depth.repeats_within == within
     assert trade.repeats_within == math.inf
+
+
+def test_a_channel_is_on_one_path_at_a_time() -> None:
+    table = PlacementRig()
+    (row,) = table.take(name("depth5"))
+    elsewhere = name("depth5")._replace(path="business")
+
+    assert table.take(name("depth5")._replace(path="public"))[0].carrier is row.carrier
+    with pytest.raises(ValueError, match="in use on path 'public'"):
+        table.take(elsewhere)
+
+    row.carrier.error = OkexWSError("refused")
+    (moved,) = table.take(elsewhere)
+    assert moved.carrier.path.name == "business"

@@ -21,6 +21,7 @@ from okex_ws.protocol.common import (
     for_people,
     group,
     load,
+    read_each,
     reading,
     to_json,
 )
@@ -430,3 +431,20 @@ def test_a_v3_element_that_does_not_name_one_instrument_leaves_no_head(
     said = f'{{"table":"spot/depth5","data":[{element}]}}'.encode()
 
     assert BY_NAME["v3"].head(said) is None
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_entry_of_raw_channels_has_a_channel_and_a_path(wire: WireProtocol) -> None:
+    given = {"channel": "status", "instType": "SPOT"}
+
+    with pytest.raises(ValueError, match="RawSubscription takes further parameters"):
+        wire.raw_channel(given, "spot", "BTC-USDT")
+
+
+def test_an_element_that_cannot_be_read_costs_itself_alone() -> None:
+    first, fault, second, last = read_each(["1", None, "x", "4"], int, "number")
+
+    assert (first, last) == (1, 4)
+    assert isinstance(fault, WireError)
+    assert isinstance(second, WireError)
+    assert (fault.kind, second.kind) == ("number", "number")

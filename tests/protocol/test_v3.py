@@ -186,6 +186,11 @@ def test_an_argument_of_v3_is_a_name(argument: object) -> None:
         PROTOCOL.raw(argument)
 
 
+def test_v3_has_one_socket_and_no_path() -> None:
+    with pytest.raises(ValueError, match="v3 has one socket, and no path 'business'"):
+        PROTOCOL.raw_channel("order", "spot", "A-B", "business")
+
+
 def test_what_is_private_logs_in_on_a_connection_of_its_own() -> None:
     for name in ("account", "margin_account", "position", "order", "order_algo"):
         assert PROTOCOL.path(f"futures/{name}:A-B-190517") == SocketPath("", login=True)

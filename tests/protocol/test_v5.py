@@ -291,6 +291,38 @@ def test_the_fast_books_ask_for_a_fee_tier_and_a_login(name: str, tier: str) -> 
         assert PROTOCOL.path(key) == SocketPath("public", login=bool(tier))
 
 
+@pytest.mark.parametrize(
+    ("channel", "chosen", "login"),
+    [
+        ("books5:BTC-USDT", "", False),
+        ("books5:BTC-USDT", "public", False),
+        ("books5:BTC-USDT", "business", False),
+        ("books-new:BTC-USDT", "private", True),
+        ("orders:BTC-USDT", "business", True),
+        ("orders:BTC-USDT", "public", False),
+    ],
+)
+def test_a_login_goes_only_where_it_is_known_to_be_needed(
+    channel: str, chosen: str, login: bool
+) -> None:
+    path = PROTOCOL.path(channel, chosen)
+
+    assert path == SocketPath(chosen or "public", login)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [(5, TypeError), ("", ValueError), ("a/b", ValueError), ("Business", ValueError)],
+)
+def test_a_path_is_one_segment_of_a_url(path: object, error: type[Exception]) -> None:
+    argument = {"channel": "books-new", "instId": "BTC-USDT"}
+
+    assert PROTOCOL.raw(argument, "business-2").path == "business-2"
+    assert PROTOCOL.raw({**argument, "path": "business"}).path == "business"
+    with pytest.raises(error, match="path is"):
+        PROTOCOL.raw(argument, path)
+
+
 def test_fills_ask_for_a_fee_tier_on_the_private_path() -> None:
     assert PROTOCOL.tier("fills:BTC-USDT") == "VIP4"
     assert PROTOCOL.path("fills:BTC-USDT") == SocketPath("private", login=True)
