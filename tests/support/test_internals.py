@@ -76,7 +76,9 @@ def named_by_string(call: ast.Call) -> Iterator[str]:
 
     A constant of a module does not count: a test may patch it where it is.
     """
-    if "attr" not in ast.unparse(call.func):
+    named = call.func
+    called = getattr(named, "attr", "") or getattr(named, "id", "")
+    if "attr" not in called:
         return
     for argument in call.args[1:2]:
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
