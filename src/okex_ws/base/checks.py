@@ -127,3 +127,9 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
         raise TypeError(f"{name} is a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} is a whole number from {least} up, got {value!r:.80}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """``TypeError`` unless *value* is a ``bool``."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is True or False, got {value!r:.80}")

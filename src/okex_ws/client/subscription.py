@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict, TypeVar, Union
 
-from ..base.checks import all_name_keywords, names_keywords, unknown_keyword
+from ..base.checks import (
+    all_name_keywords,
+    check_flag,
+    names_keywords,
+    unknown_keyword,
+)
 from ..base.clock import utc
 from ..base.errors import InstrumentExpired
 from ..base.log import log
@@ -433,9 +438,8 @@ def _check_given(instrument: object, instrument_id: str) -> None:
         )
 
 
-def _check_changes(changes: object, listing: object, pool: AnyPool) -> bool:
-    if not isinstance(changes, bool):
-        raise TypeError(f"changes is True or False, got {changes!r:.80}")
+def _check_changes(changes: bool, listing: object, pool: AnyPool) -> bool:
+    check_flag("changes", changes)
     if changes and pool.isolated:
         raise refuse("what changes= gives")
     if changes and listing is None:

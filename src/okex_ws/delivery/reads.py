@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from ..base.checks import check_flag
 from ..base.clock import Clock
 from ..base.errors import NotLive, OkexWSError
 from ..base.state import CLOSED, Cause, CauseCode, State
@@ -185,8 +186,7 @@ class Reads:
         """
         if rpi is False:
             return self._depths
-        if not isinstance(rpi, bool):
-            raise TypeError(f"rpi is True or False, got {rpi!r:.80}")
+        check_flag("rpi", rpi)
         if not self._rpi:
             name = self.instrument_id
             raise ValueError(f"rpi=True: no channel {RPI!r} is subscribed of {name!r}")

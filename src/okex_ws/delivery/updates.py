@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, Union
 
-from ..base.checks import check_seconds
+from ..base.checks import check_flag, check_seconds
 from ..base.clock import Clock, Timekeeper, utc
 from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import (
@@ -138,8 +138,7 @@ class UpdateQueue(ConflatingQueue):
             raise ValueError(f"max_queue is at least 1, got {max_queue!r}")
         if timeout is not None:
             check_seconds("timeout", timeout)
-        if not isinstance(repeated, bool):
-            raise TypeError(f"repeated is True or False, got {repeated!r}")
+        check_flag("repeated", repeated)
         super().__init__(max_queue)
         self._clock = clock
         self.latest = latest

@@ -5,7 +5,8 @@ It needs the extra ``history``: ``pip install 'okex-ws[history]'``.
 
 from __future__ import annotations
 
+from .archive_index import ARCHIVED, ArchiveFile
 from .client import Rest
 from .pages import Answer, LeftOut
 
-__all__ = ["Answer", "LeftOut", "Rest"]
+__all__ = ["ARCHIVED", "Answer", "ArchiveFile", "LeftOut", "Rest"]

@@ -5,12 +5,15 @@ This module needs the extra ``history``: ``pip install 'okex-ws[history]'``.
 
 from __future__ import annotations
 
+import os
 import random
 import ssl
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn, Union
 
 try:
@@ -22,7 +25,7 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-from ..base.checks import all_name_keywords, check_seconds, check_whole
+from ..base.checks import all_name_keywords, check_flag, check_whole
 from ..base.clock import Clock, SystemClock, utc
 from ..base.errors import WireError
 from ..base.log import log
@@ -42,17 +45,26 @@ from ..protocol.interface import WireProtocol
 from ..protocol.messages import CandleData, TradeData
 from . import v3 as rest_v3
 from . import v5 as rest_v5
+from .archive_index import ArchiveFile, read_files, request_of
 from .dialect import RestProtocol, RestRequest, Rows
-from .fetch import LIMITS, Fetcher, RetryPolicy
+from .download import HEADERS, Downloads, Progress
+from .fetch import LIMITS, Fetcher, RetryPolicy, check_retries
 from .http_pool import HttpPool
-from .pages import Answer, Page, PageSource, answer_of, collect
+from .pages import (
+    Answer,
+    Page,
+    PageSource,
+    after_ms,
+    answer_of,
+    before_ms,
+    collect,
+    number,
+)
 
 _PROTOCOLS: dict[str, tuple[WireProtocol, RestProtocol]] = {
     "v3": (v3.PROTOCOL, rest_v3.REST_PROTOCOL),
     "v5": (v5.PROTOCOL, rest_v5.REST_PROTOCOL),
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 @all_name_keywords()
@@ -119,32 +131,36 @@ class Rest(Closing):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.venue = find_venue(venue)
-        if self.venue.rest is None:
-            raise ValueError(_no_rest(self.venue))
+        origin = _origin(self.venue)
         check_ssl_context(ssl_context)
         proxy_finder(proxy)
-        check_seconds("timeout", timeout)
-        check_seconds("patience", patience)
-        check_whole("retries", retries, least=0)
+        check_retries(RetryPolicy(timeout, retries, patience))
         self._wire, self._protocol = _PROTOCOLS[self.venue.protocol]
         self._clock = clock or SystemClock()
         self._closing = Latch()
         self._network: TcpNetwork | None = None
         self._pool: HttpPool | None = None
+        pause = pause or self._closing.wait
+        connect = partial(TcpNetwork, self._clock, ssl_context=ssl_context, proxy=proxy)
+        args = transport, self._clock, pause, self._is_closing, (timeout, retries)
+        own = connect if transport is None else None
+        self._downloads = Downloads(origin, own, *args)
         begin: Callable[[float], None] = lambda seconds: None  # noqa: E731
         if transport is None:
-            transport = self._pool = self._make_pool(ssl_context, proxy)
+            self._network = connect()
+            facts = self._network, self._clock, self._is_closing
+            transport = self._pool = HttpPool(origin, *facts)
             begin = self._pool.begin
         self._client = httpx.Client(
             transport=transport, trust_env=False, headers=_headers(self.venue)
         )
         self._fetcher = Fetcher(
-            self.venue.rest,
+            origin,
             self._client,
             RetryPolicy(timeout, retries, patience),
             self._protocol,
             begin=begin,
-            pause=pause or self._closing.wait,
+            pause=pause,
             closing=self._is_closing,
             dispose=self._close_connection,
             limits=LIMITS if clock is None else RateLimits(),
@@ -154,14 +170,6 @@ class Rest(Closing):
         )
         heed_fork()
         _opened.add(self)
-
-    def _make_pool(
-        self, ssl_context: ssl.SSLContext | None, proxy: str | None
-    ) -> HttpPool:
-        assert self.venue.rest is not None
-        clock = self._clock
-        self._network = TcpNetwork(clock, ssl_context=ssl_context, proxy=proxy)
-        return HttpPool(self.venue.rest, self._network, clock, self._is_closing)
 
     def _is_closing(self) -> bool:
         return self._closing.is_set
@@ -174,6 +182,7 @@ class Rest(Closing):
         self._closing = Latch()
         self._closing.set()
         self._fetcher.forked()
+        self._downloads.discard()
         if self._pool is not None and self._network is not None:
             self._pool.discard()
             self._network.discard()
@@ -188,6 +197,7 @@ class Rest(Closing):
         self._closing.set()
         if self._network is not None:
             self._network.wake()
+        self._downloads.wake()
         self._fetcher.close()
 
     def _close_connection(self) -> None:
@@ -263,7 +273,8 @@ class Rest(Closing):
         """
         market = check_instrument(instrument_id, market, self.venue)
         topic = "depth_l2_tbt" if market == "spread" else "depth"
-        if _flag("rpi", rpi):
+        check_flag("rpi", rpi)
+        if rpi:
             topic = RPI
         market, _ = self._check(instrument_id, market, topic)
         check_whole("levels", levels)
@@ -299,7 +310,7 @@ class Rest(Closing):
             instrument_id, market, "trades-all" if is_single else "trade"
         )
         check_whole("limit", limit)
-        after, before = _number("after_id", after_id), _number("before_id", before_id)
+        after, before = number("after_id", after_id), number("before_id", before_id)
         protocol = self._of(market)
 
         def page(data: Any) -> Page[TradeData]:
@@ -341,7 +352,7 @@ class Rest(Closing):
         check_whole("limit", limit)
         own_name = KNOWN[topic].of(self.venue.protocol, market)
         assert own_name is not None
-        oldest, newest = _after_ms(after), _before_ms(before)
+        oldest, newest = after_ms(after), before_ms(before)
         protocol = self._of(market)
         if (seconds := protocol.seconds_of(own_name)) is not None:
             # The time is requested before the candles, so that each candle that ended
@@ -373,6 +384,42 @@ class Rest(Closing):
 
         answer = Answer(map(make, over), over.left_out)
         return _told(f"{channel} of {instrument_id}", answer)
+
+    # --- The archive ----------------------------------------------------------------
+
+    def archive(
+        self, instrument_id: str, kind: str, day: date, market: str | None = None
+    ) -> Answer[ArchiveFile]:
+        """The files of the exchange's archive with the UTC *day*, oldest first.
+
+        *kind* is ``'trades'``, ``'candles'`` (of a minute), ``'funding'``, ``'books'``
+        (400 levels a side) or ``'books-5000'``. A file of books is one day of UTC; any
+        other is one of UTC+8, so that there are two. The exchange has a day two or
+        three days later; what it does not have is not among them. v5 alone has it.
+        """
+        if self.venue.protocol != "v5":
+            raise ValueError(f"venue {self.venue.name!r} has no archive: v5 has one")
+        market = check_instrument(instrument_id, market, self.venue)
+        request = request_of(kind, instrument_id, market, day)
+        read = partial(read_files, kind=kind, instrument_id=instrument_id, day=day)
+        answer = answer_of(self._get(request, read))
+        return _told(f"archive of {instrument_id}", answer)
+
+    def download(
+        self,
+        file: ArchiveFile,
+        folder: str | os.PathLike[str],
+        progress: Progress | None = None,
+    ) -> Path:
+        """Fetch *file* of the archive into *folder*, which exists; return its path.
+
+        The file has its name only once it is whole; a file of that name is not fetched
+        again. What an earlier call has left is gone on with. *progress* is called with
+        the bytes so far and the bytes of all (``None``: not known). *timeout* is how
+        long the server may be silent, *retries* how often in a row it may fail. By the
+        exchange's terms the files are for non-commercial use, and are not passed on.
+        """
+        return self._downloads.fetch(file, folder, progress)
 
     # --- Requests -------------------------------------------------------------------
 
@@ -415,34 +462,19 @@ _opened: weakref.WeakSet[Rest] = weakref.WeakSet()
 register_for_fork(_opened)
 
 
-def _no_rest(venue: Venue) -> str:
+def _origin(venue: Venue) -> str:
+    """The origin of the venue's REST interface; ``ValueError`` if it has none."""
+    if venue.rest is not None:
+        return venue.rest
+    why = "give it one, Venue(rest=...)"
     if venue.retired is not None:
-        return f"venue {venue.name!r} has no REST interface: it was {venue.retired}"
-    return f"venue {venue.name!r} has no REST interface: give it one, Venue(rest=...)"
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is True or False, got {value!r:.80}")
-    return value
+        why = f"it was {venue.retired}"
+    raise ValueError(f"venue {venue.name!r} has no REST interface: {why}")
 
 
 def _headers(venue: Venue) -> dict[str, str]:
     own = {"x-simulated-trading": "1"} if venue.simulated else {}
-    # Uncompressed, so that the limit on received bytes also limits the content.
-    return {"accept-encoding": "identity", "user-agent": "okex-ws", **own}
-
-
-def _number(name: str, trade_id: str | None) -> int | None:
-    if trade_id is None:
-        return None
-    if not isinstance(trade_id, str):
-        raise TypeError(f"{name} is the id of a trade, got {trade_id!r}")
-    if not (trade_id.isascii() and trade_id.isdecimal() and len(trade_id) <= 20):
-        raise ValueError(
-            f"{name} is the id of a trade, in digits, got {trade_id!r:.80}"
-        )
-    return int(trade_id)
+    return {**HEADERS, **own}
 
 
 def _placed(trade: TradeData | WireError) -> tuple[int, TradeData] | WireError:
@@ -460,21 +492,3 @@ def _told(what: str, answer: Answer[T]) -> Answer[T]:
         text = "%s: %d of %d left out, the first one: %s"
         log.warning(text, what, len(lost), len(lost) + len(answer), lost[0].error)
     return answer
-
-
-def _after_ms(moment: datetime | None) -> int | None:
-    return None if moment is None else _since_epoch("after", moment) // _MILLISECOND
-
-
-def _before_ms(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    return -(-_since_epoch("before", moment) // _MILLISECOND)
-
-
-def _since_epoch(name: str, moment: datetime) -> timedelta:
-    if not isinstance(moment, datetime):
-        raise TypeError(f"{name} is a datetime, got {moment!r}")
-    if moment.tzinfo is None:
-        raise ValueError(f"{name} is a datetime with its time zone, got {moment!r}")
-    return moment - _EPOCH

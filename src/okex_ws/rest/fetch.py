@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
+from ..base.checks import check_seconds, check_whole
 from ..base.clock import Clock
 from ..base.errors import (
     ConnectionLost,
@@ -57,6 +58,13 @@ class RetryPolicy(NamedTuple):
     timeout: float
     retries: int
     patience: float
+
+
+def check_retries(policy: RetryPolicy) -> None:
+    """``TypeError`` or ``ValueError`` for a number that no request can have."""
+    check_seconds("timeout", policy.timeout)
+    check_seconds("patience", policy.patience)
+    check_whole("retries", policy.retries, least=0)
 
 
 class Fetcher:

@@ -6,12 +6,15 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Generic, NamedTuple, TypeVar, Union
 
 from ..base.errors import WireError
 from ..history.search import Search, T
 
 PageRequest = TypeVar("PageRequest")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +178,39 @@ def is_run(page: Sequence[tuple[int, object]]) -> bool:
     """
     places = [place for place, _ in page]
     return places in (sorted(places), sorted(places, reverse=True))
+
+
+# --- Places, as scripts name them ----------------------------------------------------
+
+
+def number(name: str, trade_id: str | None) -> int | None:
+    """The place of a trade by its id; *name* is the parameter's."""
+    if trade_id is None:
+        return None
+    if not isinstance(trade_id, str):
+        raise TypeError(f"{name} is the id of a trade, got {trade_id!r}")
+    if not (trade_id.isascii() and trade_id.isdecimal() and len(trade_id) <= 20):
+        raise ValueError(
+            f"{name} is the id of a trade, in digits, got {trade_id!r:.80}"
+        )
+    return int(trade_id)
+
+
+def after_ms(moment: datetime | None) -> int | None:
+    """The last millisecond that is not after *moment*."""
+    return None if moment is None else _since_epoch("after", moment) // _MILLISECOND
+
+
+def before_ms(moment: datetime | None) -> int | None:
+    """The first millisecond that is not before *moment*."""
+    if moment is None:
+        return None
+    return -(-_since_epoch("before", moment) // _MILLISECOND)
+
+
+def _since_epoch(name: str, moment: datetime) -> timedelta:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name} is a datetime, got {moment!r}")
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is a datetime with its time zone, got {moment!r}")
+    return moment - _EPOCH

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from okex_ws.cli import main
 from okex_ws.cli.commands import history
 from okex_ws.cli.exits import FAILED, GOOD, USAGE
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.research.archive import ArchiveBook
+from okex_ws.rest import ARCHIVED
 from tests.support.imports import forget_import
 from tests.support.internals import page_backwards
 
@@ -189,3 +192,70 @@ def test_the_past_ends_where_there_is_no_more(
     assert page_backwards(page, 100, 2) == [0, 1, 2, 3, 4]
     assert asked == [(None, 2), (3, 2), (1, 2)]
     assert "there are no more: 5 of 100" in capsys.readouterr().err
+
+
+# --- Past days ----------------------------------------------------------------------
+
+# The local exchange has it, whatever the day is on which this runs.
+DAY = "2026-09-01"
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_past_day_is_fetched_as_the_exchanges_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "days"
+
+    assert main(["history", "BTC-USDT", "books", "--day", DAY, "-o", str(folder)]) == 0
+    out, err = capsys.readouterr()
+
+    name = f"BTC-USDT-L2orderbook-400lv-{DAY}.tar.gz"
+    assert out.splitlines() == [str(folder / name)]
+    assert "not to be passed on" in err
+    assert sum(each.is_verified for each in ArchiveBook(folder / name).windows()) == 95
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_day_of_trades_lies_in_two_files(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    out = told(capsys, "BTC-USD-SWAP", "trades", "--day", DAY)
+
+    assert out.splitlines() == [
+        "BTC-USD-SWAP-trades-2026-09-01.zip",
+        "BTC-USD-SWAP-trades-2026-09-02.zip",
+    ]
+
+
+@pytest.mark.usefixtures("exchange")
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["books"], USAGE, "books are of a past day: add --day DATE"),
+        (["trades", "-o", "x"], USAGE, "-o is where a past day goes"),
+        (["book", "--day", DAY], USAGE, "--day has trades, candles, funding, books"),
+        (["trades", "--day", DAY, "--csv"], USAGE, "the exchange's files as they are"),
+        (["trades", "--day", "1.9.2026"], USAGE, "is no day, like 2026-09-01"),
+        (["books", "--day", "2019-01-01"], USAGE, "books since 2023-04-01"),
+        (["books", "--day", "2999-01-01"], FAILED, "has no books of BTC-USDT of 2999"),
+        (["books", "--day", DAY, "-o", __file__], FAILED, "cannot be written"),
+    ],
+)
+def test_what_is_wrong_about_a_past_day_is_told(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, reason: str
+) -> None:
+    try:
+        ended: object = main(["history", "BTC-USDT", *arguments])
+    except SystemExit as error:
+        ended = error.code
+
+    assert ended == code
+    assert reason in capsys.readouterr().err
+
+
+def test_the_command_knows_what_the_archive_has() -> None:
+    assert ARCHIVED == history.OF_PAST_DAYS

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import MARKETS, Candle, Trade, check_instrument
+from ... import MARKETS, Candle, OkexWSError, Trade, check_instrument
 from ..arguments import Destination, ask_where, command, count, find_destination
 from ..exits import FAILED, GOOD, USAGE, Failure, refusing, say
 from ..lines import plain
@@ -30,6 +32,8 @@ _BAR = re.compile(f"[0-9]+[{_UNITS}](utc)?")
 
 Row = dict[str, Any]
 
+# What the archive has: `okex_ws.rest.ARCHIVED` (a test compares them).
+OF_PAST_DAYS = ("trades", "candles", "funding", "books", "books-5000")
 _TRADE = ("timestamp", "id", "side", "price", "size")
 _CANDLE = ("start", "open", "high", "low", "close", "volume")
 _BOOK = ("side", "price", "size")
@@ -43,7 +47,8 @@ _EXAMPLES = """\
   okex-ws history BTC-USDT candles --bar 1H --limit 720 --csv > month.csv
   okex-ws history BTC-USDT book --limit 10
   okex-ws history BTC-USD-SWAP instruments            tick, lot, contract, ...
-  okex-ws history swap instruments --json             of a whole market"""
+  okex-ws history swap instruments --json             of a whole market
+  okex-ws history BTC-USDT books --day 2026-09-01 -o days     a past day, as files"""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,7 +63,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="INSTRUMENT",
         help="the exchange's id; for instruments also a market: " + ", ".join(MARKETS),
     )
-    option("what", choices=tuple(_QUERIES), help="what is wanted of it")
+    option(
+        "what",
+        choices=(*_QUERIES, *(each for each in OF_PAST_DAYS if each not in _QUERIES)),
+        help="what is wanted of it; funding and books are of a past day (--day)",
+    )
+    option(
+        "--day",
+        type=_day,
+        metavar="DATE",
+        help="fetch the files of that day of UTC from the exchange's archive",
+    )
+    option("-o", "--out", metavar="FOLDER", help="where to (default: here)")
     option("--market", help="spot, futures, ... (default: what the id tells)")
     option("--bar", default="1m", help="of candles: 1m, 5m, 1H, 1D, ... (default: 1m)")
     option(
@@ -77,6 +93,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask over REST and print the answer, oldest item first; return the exit code."""
+    _check(options)
     with ExitStack() as stack:
         where = find_destination(options, stack)
         try:
@@ -92,6 +109,8 @@ def run(options: argparse.Namespace) -> int:
             rest = stack.enter_context(
                 Rest(venue, proxy=where.proxy, ssl_context=where.ssl_context)
             )
+            if options.day is not None:
+                return _fetch(rest, _market(options, where), options)
             columns, ask = _QUERIES[options.what]
             found = ask(rest, _market(options, where), options)
         progress("")
@@ -107,6 +126,59 @@ def _market(options: argparse.Namespace, where: Destination) -> str:
     if options.what == "instruments" and options.instrument in MARKETS:
         return str(options.instrument)
     return check_instrument(options.instrument, options.market, where.venue)
+
+
+# --- Past days ----------------------------------------------------------------------
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no day, like 2026-09-01"
+        ) from None
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot be together with a past day, or without one."""
+    if options.day is None:
+        if options.what not in _QUERIES:
+            raise Failure(f"{options.what} are of a past day: add --day DATE", USAGE)
+        if options.out is not None:
+            raise Failure("-o is where a past day goes: add --day DATE", USAGE)
+    elif options.what not in OF_PAST_DAYS:
+        raise Failure(f"--day has {', '.join(OF_PAST_DAYS)}, not {options.what}", USAGE)
+    elif options.json or options.csv:
+        raise Failure("--day fetches the exchange's files as they are", USAGE)
+
+
+def _fetch(rest: Rest, market: str, options: argparse.Namespace) -> int:
+    """Fetch the files of a past day, and print the path of each."""
+    folder = Path(options.out or ".")
+    files = rest.archive(options.instrument, options.what, options.day, market)
+    if not files:
+        raise Failure(
+            f"the archive has no {options.what} of {options.instrument} of"
+            f" {options.day} (it has a day two or three days later)"
+        )
+    say("by the exchange's terms: for non-commercial use, and not to be passed on")
+    for file in files:
+
+        def tell(received: int, size: int | None, name: str = file.name) -> None:
+            of = "" if size is None else f" of {size / (1 << 20):,.1f}"
+            progress(f"{name}: {received / (1 << 20):,.1f}{of} MB")
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = rest.download(file, folder, tell)
+        except OSError as error:
+            if isinstance(error, OkexWSError):
+                raise
+            raise Failure(f"{file.name} cannot be written: {error}") from error
+        progress("")
+        print(path)
+    return GOOD
 
 
 # --- What is asked for --------------------------------------------------------------

@@ -190,7 +190,7 @@ class SyntheticMarket:
     ) -> None:
         checks.number("interval", interval, positive=True)
         checks.flag("checksums", checksums)
-        self._seed = seed
+        self.seed = seed
         self._v3_format = v3_format
         self._checksums = checksums
         self._elapsed = 0.0
@@ -300,7 +300,7 @@ class SyntheticMarket:
 
     def _activate(self, where: tuple[str, str], wall: float) -> _ActiveInstrument:
         if where not in self._by_instrument:
-            instrument_market = InstrumentMarket(self._known[where], self._seed, wall)
+            instrument_market = InstrumentMarket(self._known[where], self.seed, wall)
             self._by_instrument[where] = _ActiveInstrument(instrument_market)
             self._active_instruments.append(self._by_instrument[where])
         return self._by_instrument[where]

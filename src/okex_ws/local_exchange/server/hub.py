@@ -181,8 +181,8 @@ class Hub:
     async def _shake_hands(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
-        if request.path.startswith(rest.PREFIX):
-            return await self._answer(connection, request.path)
+        if request.path.startswith(rest.PREFIXES):
+            return await self._answer(connection, request)
         self.record.count_handshake()
         if self.faults.handshake_delay:
             await asyncio.sleep(self.faults.handshake_delay)
@@ -192,13 +192,22 @@ class Hub:
             return response(404, {}, "not found\n", self.wall())
         return None
 
-    async def _answer(self, connection: ServerConnection, target: str) -> Response:
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response:
         """The response to plain HTTP; 404 for a recorded market, which has no REST."""
+        target = request.path
         self.record.note_rest_request(target)
         if self._rest is None:
             return response(404, {}, "not found\n", self.wall())
         fault = self.rest_faults.take(target)
-        said = self._rest.answer(target, self.wall(), self.rest_faults, fault)
+        scheme = "http" if self._tls is None else "https"
+        said = self._rest.answer(
+            target,
+            self.wall(),
+            self.rest_faults,
+            fault,
+            f"{scheme}://{request.headers.get('Host', '')}",
+            request.headers.get("Range"),
+        )
         if fault is not None and fault.seconds:
             await asyncio.sleep(fault.seconds)
         if fault is not None and fault.how == "drop":
@@ -412,11 +421,11 @@ _STATUSES = frozenset(map(int, http.HTTPStatus))
 
 
 def response(
-    status: int, headers: Mapping[str, str], body: str, wall: float
+    status: int, headers: Mapping[str, str], body: str | bytes, wall: float
 ) -> Response:
     """An HTTP response that opens no WebSocket."""
     phrase = http.HTTPStatus(status).phrase if status in _STATUSES else "Unknown"
-    data = body.encode()
+    data = body.encode() if isinstance(body, str) else body
     own = Headers(
         {
             "Date": email.utils.formatdate(wall, usegmt=True),

@@ -20,9 +20,11 @@ from ..market.market import SyntheticMarket
 from ..wire import v3, v5_data
 from ..wire.v5_data import INST_TYPES, milliseconds
 from ..wire.values import Deal, EncodedPush, Period, to_json
+from .archive import FILES, Archive, Refusal
 from .listing import instrument, series_of, spread
 
-PREFIX = "/api/"
+# Where REST is, and where the files of the archive are.
+PREFIXES = ("/api/", FILES)
 # v5: the most elements in one request (documentation of August 2025), and how many bars
 # ``candles`` has, which is the shorter one of the two lists of bars.
 MOST = {
@@ -58,17 +60,9 @@ class RestResponse(NamedTuple):
     """An HTTP response; *length* is its ``Content-Length``, if that is to be wrong."""
 
     status: int
-    body: str
+    body: str | bytes
     headers: Mapping[str, str] = {}
     length: int | None = None
-
-
-class Refusal(Exception):
-    """A request is refused, with the status, code and message of its protocol."""
-
-    def __init__(self, status: int, code: int | str, message: str) -> None:
-        super().__init__(status, code, message)
-        self.status, self.code, self.message = status, code, message
 
 
 class RestRequestHandler:
@@ -85,9 +79,19 @@ class RestRequestHandler:
         self._market, self._book = market, book
 
     def answer(
-        self, target: str, wall: float, faults: RestFaults, fault: RestFault | None
+        self,
+        target: str,
+        wall: float,
+        faults: RestFaults,
+        fault: RestFault | None,
+        origin: str = "",
+        wanted: str | None = None,
     ) -> RestResponse:
-        """The response to a GET of *target*, spoiled by *fault* if there is one."""
+        """The response to a GET of *target*, spoiled by *fault* if there is one.
+
+        *origin* is where files of the archive are served, and *wanted* the header
+        ``Range``.
+        """
         path, _, query = target.partition("?")
         how = fault.how if fault is not None else ""
         is_v5 = path.startswith("/api/v5/")
@@ -97,9 +101,18 @@ class RestRequestHandler:
         if how in _SAID:
             status, code, message = _SAID[how]
             return RestResponse(status, _error(is_v5, code, message))
+        if path.startswith(FILES):
+            file = self._archive().file(path, wanted)
+            if how == "cut":
+                half, length = file.body[: len(file.body) // 2], len(file.body)
+                return RestResponse(file.status, half, file.headers, length)
+            return RestResponse(file.status, file.body, file.headers)
         params = dict(parse_qsl(query))
         try:
-            page = (self._v5 if is_v5 else self._v3)(path, params, wall)
+            if path == "/api/v5/public/market-data-history":
+                page: Any = self._archive().index(params, wall, origin)
+            else:
+                page = (self._v5 if is_v5 else self._v3)(path, params, wall)
         except Refusal as no:
             return RestResponse(no.status, _error(is_v5, no.code, no.message))
         if isinstance(page, list):
@@ -111,6 +124,10 @@ class RestRequestHandler:
         if how == "cut":
             return RestResponse(200, body[: len(body) // 2], length=len(body.encode()))
         return RestResponse(200, body)
+
+    def _archive(self) -> Archive:
+        listed = {each.instrument_id: each for each in self._market.listed}
+        return Archive(self._market.seed, listed)
 
     # --- v5 -------------------------------------------------------------------------
 
