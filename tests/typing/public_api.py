@@ -68,6 +68,7 @@ from okex_ws import (
     market_of,
 )
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.replay.feed import ReplayFeed
 from okex_ws.rest import Answer, Rest
 
 assert_type(__version__, str)
@@ -441,7 +442,8 @@ def record_and_replay() -> None:
         Feed("okx", recorder=recorder)
         WSSubscription("BTC-USDT", "spot", venue="okx", recorder=recorder)
     with Replay("day.rec.gz", speed=2.0, start=60.0, venue="okx") as replay:
-        assert_type(replay.feed(lease=2), Feed)
+        assert_type(replay.feed(lease=2), ReplayFeed)
+        assert_type(replay.feed().subscribe(["X"]), tuple[WSSubscription, ...])
         assert_type(replay.venue, Venue)
         assert_type(replay.instruments, tuple[tuple[str, str, tuple[str, ...]], ...])
         assert_type(replay.begins, datetime)

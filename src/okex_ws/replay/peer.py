@@ -270,7 +270,8 @@ class Peer:
         playback = self._playback(key, now)
         if playback is None:
             if pending.op == "subscribe" and key not in self._matcher.script.keys:
-                self._send_message(self._dialect.refusal(key, pending.number))
+                listed = self._matcher.script.instruments
+                self._send_message(self._dialect.refusal(key, pending.number, listed))
             else:
                 self._send_message(
                     self._dialect.answer(pending.op, key, pending.number)

@@ -24,10 +24,11 @@ from ..model.credentials import Credentials
 from ..model.items import Tick
 from ..model.venues import Venue, retired
 from ..pool.options import ConnectionOptions
-from ..protocol.catalogue import KNOWN
 from ..recording.format import read
+from .feed import ReplayFeed
 from .matching import ConnectionMatcher
 from .network import ReplayNetwork, ReplayTime, ScaledTime, VirtualTime
+from .requests import Recorded
 from .script import Moment, Script
 from .virtual_time import RecordedClock, ScaledClock, VirtualClock, VirtualScheduler
 
@@ -52,8 +53,7 @@ class Replay(AsyncClosing):
     network connection is made:
 
         with Replay("day.rec.gz", speed="max") as replay:
-            market, name, channels = replay.instruments[0]
-            (okx,) = replay.feed().subscribe([name], market, channels)
+            (okx,) = replay.feed().subscribe(["BTC-USDT"])
             for at in replay:
                 print(at, okx.state, okx.GetDepth())
 
@@ -137,24 +137,13 @@ class Replay(AsyncClosing):
         return self._script.venue
 
     @property
-    def instruments(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    def instruments(self) -> tuple[Recorded, ...]:
         """What was recorded: (market, instrument_id, channels) of each instrument.
 
         The channels are the library's own names (``'depth5'``, ``'trade'``, ...), which
         a subscription takes. Channels of ``raw_channels=`` are not among them.
         """
-        found: dict[tuple[str, str], list[str]] = {}
-        for channel_info in self._script.channel_infos.values():
-            if (
-                channel_info.market
-                and channel_info.instrument_id
-                and channel_info.topic in KNOWN
-            ):
-                topics = found.setdefault(
-                    (channel_info.market, channel_info.instrument_id), []
-                )
-                topics.append(channel_info.topic)
-        return tuple((*key, tuple(sorted(topics))) for key, topics in found.items())
+        return self._script.instruments
 
     @property
     def begins(self) -> datetime:
@@ -173,8 +162,10 @@ class Replay(AsyncClosing):
         on_state: OnState | None = None,
         on_error: OnError | None = None,
         **keywords: Unpack[ConnectionOptions],
-    ) -> Feed:
+    ) -> ReplayFeed:
         """A `Feed` to the recorded venue; *keywords* are those of `Feed`.
+
+        Its ``subscribe`` takes the recorded channels, unless it is given others.
 
         Pongs come when they were recorded, so ``lease`` is not to be shorter than the
         recorded program's.
@@ -200,7 +191,13 @@ class Replay(AsyncClosing):
         keywords["allow_plaintext"] = True
         keywords["clock"], keywords["rng"] = self._clock, random.Random(0)
         keywords["network"] = self._network
-        feed = Feed(self.venue, on_state=on_state, on_error=on_error, **keywords)
+        feed = ReplayFeed(
+            self.venue,
+            self.instruments,
+            on_state=on_state,
+            on_error=on_error,
+            **keywords,
+        )
         self._feeds.append(feed)
         return feed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..model.instrument_ids import market_of
@@ -120,6 +120,22 @@ class ChannelInfo(NamedTuple):
     kind: str
 
 
+# Market, id and channels of an instrument, as `Replay.instruments` has them.
+Recorded = tuple[str, str, tuple[str, ...]]
+_MOST_LISTED = 10
+
+
+def describe(recorded: Iterable[Recorded]) -> str:
+    """The instruments of a recording with their channels, in one sentence.
+
+    Beyond ten instruments it says how many more there are.
+    """
+    every = [f"{name} ({market}): {', '.join(t)}" for market, name, t in recorded]
+    more = len(every) - _MOST_LISTED
+    shown = "; ".join(every[:_MOST_LISTED])
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
 class ReplayDialect:
     """Makes the exchange's answers that a recording has no text for, in its protocol.
 
@@ -172,19 +188,28 @@ class ReplayDialect:
             said = {"event": op, "channel": key}
         return self._event(said, number)
 
-    def refusal(self, key: str, number: str | None) -> tuple[bytes, bool]:
-        """The answer to a subscribe for a channel that is not in the recording."""
+    def refusal(
+        self, key: str, number: str | None, recorded: Iterable[Recorded] = ()
+    ) -> tuple[bytes, bool]:
+        """The answer to a subscribe for a channel that is not in the recording.
+
+        It lists the channels of its instrument that are, of those *recorded*, or, if
+        there are none, all instruments.
+        """
+        about, every = self.channel_info(key), list(recorded)
+        mine = [e for e in every if e[:2] == (about.market, about.instrument_id)]
+        listed = describe(mine or every) or "no instrument"
         said: dict[str, Any]
         if self.is_v5:
             named = ",".join(f"{n}:{value}" for n, value in argument_of(key).items())
             said = {
                 "event": "error",
                 "code": "60018",
-                "msg": f"{named} doesn't exist in the recording.",
+                "msg": f"{named} doesn't exist in the recording, which has {listed}.",
                 "connId": "replay",
             }
         else:
-            text = f"Channel {key} doesn't exist in the recording"
+            text = f"Channel {key} doesn't exist in the recording, which has {listed}"
             said = {"event": "error", "message": text, "errorCode": 30040}
         return self._event(said, number)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ..base.errors import ConnectionLost, HandshakeFailed, OkexWSError, WireError
 from ..base.state import CauseCode
 from ..model.venues import VENUES, Venue
+from ..protocol.catalogue import KNOWN
 from ..protocol.messages import (
     Acknowledged,
     LoggedIn,
@@ -27,7 +28,7 @@ from ..protocol.messages import (
 from ..recording.format import Entry
 from ..recording.recorded_frames import RecordingDamaged
 from .framing import CLOSE, PING, PONG
-from .requests import ChannelInfo, Outstanding, ReplayDialect
+from .requests import ChannelInfo, Outstanding, Recorded, ReplayDialect
 
 _SNAPSHOTS = ("snapshot", "partial")
 # URLs for a capture, which does not say where it was received.
@@ -276,6 +277,16 @@ class Script:
         """What each acknowledged or received channel is about, by its key."""
         found = {key for connection in self.connections for key in connection.granted}
         return {key: self.dialect.channel_info(key) for key in sorted(found)}
+
+    @property
+    def instruments(self) -> tuple[Recorded, ...]:
+        """Market, id and channels (the library's names) of each instrument."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for about in self.channel_infos.values():
+            if about.market and about.instrument_id and about.topic in KNOWN:
+                mine = about.market, about.instrument_id
+                found.setdefault(mine, []).append(about.topic)
+        return tuple((*mine, tuple(sorted(topics))) for mine, topics in found.items())
 
 
 class _Reader:

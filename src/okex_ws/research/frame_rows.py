@@ -13,6 +13,7 @@ from ..model.items import Depth, Gap, Item, Trade
 from ..model.reports import StateChange
 from ..protocol.catalogue import KNOWN
 from ..replay import Replay
+from ..replay.requests import describe
 from .frame_columns import Row
 
 # Of what a frame of each kind is made.
@@ -44,9 +45,9 @@ def find_channels(
                 channels = [each for each in channels if each != "bbo-tbt"]
             if channels:
                 return found, tuple(channels)
-    listed = "; ".join(f"{n} ({m}): {', '.join(t)}" for m, n, t in recorded)
     raise ValueError(
-        f"the recording has no {kind} of {instrument_id!r}; it has {listed or 'none'}"
+        f"the recording has no {kind} of {instrument_id!r}; it has"
+        f" {describe(recorded) or 'none'}"
     )
 
 
