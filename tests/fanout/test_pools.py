@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,10 @@ from okex_ws import (
     Trade,
 )
 from okex_ws.base.state import CauseCode
+from okex_ws.fanout.envelope import Forwarded, decode
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.rest import Rest
+from tests.support.internals import opening_numbers, published_topics
 from tests.support.loopback_servers import closed_port
 from tests.support.pages import TOPICS
 from tests.support.recorder_taps import until
@@ -138,6 +141,58 @@ def test_what_the_producer_lets_go_of_is_withheld(producer: Feed, reader: Feed) 
 
     until(lambda: eth.GetDepth() == {})
     until(lambda: eth.health().cause.code is CauseCode.NOT_PUBLISHED)
+
+
+def test_a_topic_that_is_published_anew_has_higher_versions_than_before(
+    producer: Feed, redis: RedisServer
+) -> None:
+    key = "{okx}:test:local:0:t:books5:" + ETH
+
+    def newest() -> int:
+        said = decode(redis.call("GET", key))
+        assert isinstance(said, Forwarded)
+        return said.version
+
+    (mine,) = producer.subscribe([ETH], channels=["depth5"])
+    until(lambda: redis.call("GET", key) and newest() > 10)
+    mine.close()
+    before = newest()
+
+    producer.subscribe([ETH], channels=["depth5"])
+
+    until(lambda: newest() != before)
+    assert newest() > before
+
+
+def test_what_was_let_go_of_is_followed_no_more(
+    exchange: LocalExchange, producer: Feed
+) -> None:
+    for _ in range(20):
+        subscriptions = producer.subscribe([BTC, ETH], channels=["depth5"])
+        for one in subscriptions:
+            one.close()
+
+    topics, views = published_topics(producer)
+    assert {f"books5:{BTC}", f"books:{BTC}"} <= topics
+    assert f"books5:{ETH}" not in topics
+    assert views == len(topics)
+
+
+def test_openings_have_numbers_of_their_own(
+    exchange: LocalExchange, producer: Feed
+) -> None:
+    found: list[int] = []
+
+    def openings() -> None:
+        found.extend(opening_numbers(producer, 2000))
+
+    threads = [threading.Thread(target=openings) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(found)) == 8000
 
 
 def test_a_lost_exchange_is_a_no_that_names_that_link(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from typing import Any
@@ -48,7 +49,7 @@ class Stand:
         self.publisher = Publisher(NAMES, "me", 15.0, random.Random(1))
         self.sources = {name: Source() for name in (DEPTH5, BOOK, TRADE)}
         self.topics = {
-            name: Topic(name, source, name != TRADE, name == BOOK)
+            name: Topic(name, source, name != TRADE, name == BOOK, itertools.count(1))
             for name, source in self.sources.items()
         }
         self.publisher.topics.update(self.topics)

@@ -20,7 +20,7 @@ from okex_ws.fanout.envelope import (
 from okex_ws.fanout.subscriber import FRESH, Said, Text, TopicReader
 from okex_ws.protocol.messages import Acknowledged, Unsubscribed, Vouched, Withheld
 from tests.support.fanout_world import BOOK, DEPTH, QUIET, TRADES, World
-from tests.support.internals import weaken_topic_reader
+from tests.support.internals import count_versions_anew, weaken_topic_reader
 
 NAMES = Names("{okx}:desk:okx:0")
 WHO = Identity(1, "one", "it")
@@ -454,6 +454,14 @@ def test_a_weaker_protocol_gives_stale_reads(
     weaken_topic_reader(monkeypatch, how)
 
     assert played(range(24))["stale"] > 0
+
+
+def test_versions_that_begin_anew_give_stale_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count_versions_anew(monkeypatch)
+
+    assert played(range(12))["stale"] > 0
 
 
 def test_an_update_without_its_predecessor_would_be_wrong(

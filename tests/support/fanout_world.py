@@ -224,6 +224,7 @@ class Feed:
         self.since = -math.inf
         self.has: dict[str, int] = {}
         self.sources: dict[str, FedTopic] = {}
+        self.versions = itertools.count(1)
         self.line: Line | None = None
         self.ended = False
         self.put: Callable[[Unpublished], None] = lambda said: None
@@ -273,7 +274,7 @@ class FedTopic:
     def __init__(self, feed: Feed, name: str) -> None:
         self._feed, self._name, self.live = feed, name, False
         keyed = name not in (TRADES,)
-        self.topic = Topic(name, self, keyed, name == BOOK)
+        self.topic = Topic(name, self, keyed, name == BOOK, feed.versions)
 
     def take(self, kind: str, value: int) -> None:
         alone = self.topic.keyed and (self._name != BOOK or kind == "first")
@@ -305,12 +306,18 @@ class Producer:
         self.client: Client | None = None
         self.feed.put = self.put
         for each in RATES:
-            fed = FedTopic(self.feed, each)
-            self.feed.sources[each] = fed
-            self.publisher.topics[each] = fed.topic
+            self.publish(each)
         self.ended = False
         self.feed.open()
         self.connect()
+
+    def publish(self, name: str) -> None:
+        """Publish *name*, or end that and publish it anew, as its script did."""
+        if (known := self.feed.sources.get(name)) is not None:
+            self.publisher.remove(known.topic)
+        fed = FedTopic(self.feed, name)
+        self.feed.sources[name] = fed
+        self.publisher.add(fed.topic)
 
     def put(self, said: Unpublished) -> None:
         self.publisher.waiting.append(said)
@@ -544,6 +551,7 @@ class World:
             "exchange's line slow": lambda: self._slow(lines),
             "producer restarted": lambda: self._replace(producer),
             "a second producer": self._second,
+            "published anew": lambda: producer.publish(rng.choice(list(RATES))),
         }
         name = rng.choice(list(faults))
         self.counts[f"fault {name}"] += 1

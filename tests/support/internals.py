@@ -10,6 +10,7 @@ tests start use this file too, and must not load more than a user's program does
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from okex_ws.delivery.conflating_queue import ConflatingQueue
 from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.delivery.updates import UpdateQueue
 from okex_ws.fanout.envelope import Beat, Forwarded
+from okex_ws.fanout.pools import PublishingPool
+from okex_ws.fanout.publisher import Topic
 from okex_ws.fanout.subscriber import TopicReader
 from okex_ws.isolation.pool import IsolatedPool
 from okex_ws.isolation.shared_memory import HEADER, Memory, Slot, SlotAddress
@@ -746,6 +749,31 @@ def dress(axes: Axes, chart: ChartData) -> None:
     from okex_ws.cli.recordings.picture import _dress
 
     _dress(axes, chart)
+
+
+def published_topics(feed: Feed) -> tuple[set[str], int]:
+    """The topics that *feed* publishes, and how many views of the library it has."""
+    pool = feed._pool
+    assert isinstance(pool, PublishingPool)
+    views = [view for view in pool._register.table.views if view.internal]
+    return set(pool.producer.publisher.topics), len(views)
+
+
+def opening_numbers(feed: Feed, count: int) -> list[int]:
+    """The numbers of so many openings of connections of the publishing *feed*."""
+    pool = feed._pool
+    assert isinstance(pool, PublishingPool)
+    return [pool.settings.era(0.0).number for _ in range(count)]
+
+
+def count_versions_anew(patch: pytest.MonkeyPatch) -> None:
+    """Have each topic that is published anew begin with the first version."""
+    init = Topic.__init__
+
+    def anew(self: Any, *args: Any) -> None:
+        init(self, *args[:-1], itertools.count(1))
+
+    patch.setattr(Topic, "__init__", anew)
 
 
 def weaken_topic_reader(patch: pytest.MonkeyPatch, how: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -21,7 +22,7 @@ from ..pool.pool import Pool
 from ..protocol.messages import ChannelName
 from .address import parse, trust
 from .forwarded import forwarded
-from .producer import Links, Producer, PublishedView
+from .producer import Opening, Producer, PublishedView
 from .redis_line import check_package
 from .transport import ReaderOpener
 
@@ -117,7 +118,9 @@ class PublishingPool(Pool):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self._links = Links(self._endpoint_of)
+        numbers = itertools.count(1)
+        era = lambda now: Opening(now, next(numbers))  # noqa: E731
+        self._settings = self._settings._replace(era=era)
         self._published: dict[str, PublishedView] = {}
 
     def tell(self, error: OkexWSError) -> None:
@@ -142,58 +145,83 @@ class PublishingPool(Pool):
         listing: ChannelName | None = None,
     ) -> None:
         """Attach *view*, and publish each of its channels that is public."""
-        super().attach(view, names, listing)
         if isinstance(view, PublishedView):
+            super().attach(view, names, listing)
             return
         self.producer.start()
-        for name in names.values():
-            if not self.wire.path(name.key, name.path).login:
-                self._publish(name)
+        super().attach(view, names, listing)
+        try:
+            for name in names.values():
+                if not self.wire.path(name.key, name.path).login:
+                    self._publish(name)
+        except BaseException:
+            self.detach(view)
+            raise
 
     def _publish(self, name: ChannelName) -> None:
-        known = self._published.get(name.key)
-        if known is not None and not known.ended:
-            return
-        callbacks = self.callback_runner.callbacks(name.key, self.clock, None, (), None)
-        lease, put = self._settings.ping.lease, self.producer.put
-        made = PublishedView(name, self.clock, callbacks, self._links, lease, put)
+        producer = self.producer
 
-        def enter() -> bool:
-            if self._published.get(name.key) is not known:
-                return False  # another thread was first
+        def enter() -> tuple[PublishedView | None, PublishedView | None]:
+            known = self._published.get(name.key)
+            if known is not None and not known.ended:
+                return None, None
+            made = self._make_published(name)
+            # Before its first push, which is then above all that was sent under its
+            # name.
+            producer.add(made.topic)
             self._published[name.key] = made
-            return True
+            return known, made
 
-        if locked(self._lock, enter):
+        failed, made = locked(self._lock, enter)
+        if failed is not None:
+            super().detach(failed)
+        if made is not None:
             super().attach(made, {name.topic: name})
-            self.producer.add(made.topic)
+            if self._published.get(name.key) is not made:
+                super().detach(made)  # it was let go of meanwhile
+
+    def _make_published(self, name: ChannelName) -> PublishedView:
+        return PublishedView(
+            name,
+            self.clock,
+            self.callback_runner.callbacks(name.key, self.clock, None, (), None),
+            self._endpoint_of,
+            self._settings.ping.lease,
+            self.producer.put,
+            self.producer.publisher.versions,
+        )
 
     def detach(self, view: View) -> None:
         """Detach *view*, and publish no longer what no view of a script uses."""
         super().detach(view)
-        if not isinstance(view, PublishedView):
-            self._unpublish()
+        self._unpublish(view)
 
     def release(self, view: View) -> None:
         """*view* has failed: publish no longer what no other one uses."""
         super().release(view)
-        if not isinstance(view, PublishedView):
-            self._unpublish()
+        self._unpublish(view)
 
-    def _unpublish(self) -> None:
-        """Let go of the channels that only the producer still follows."""
-        if self.closed:
+    def _unpublish(self, view: View) -> None:
+        """Let go of the channels of *view* that only the producer still follows."""
+        if self.closed or isinstance(view, PublishedView):
             return
-        wanted = {
-            reading.name
-            for view in self._register.table.views
-            if not isinstance(view, PublishedView)
-            for reading in view.readings.values()
-        }
-        for key in [key for key in self._published if key not in wanted]:
-            if (gone := self._published.pop(key, None)) is not None:
-                self.producer.remove(gone.topic)
-                super().detach(gone)
+
+        def leave() -> list[PublishedView]:
+            rows, gone = self._register.table.rows, []
+            for reading in view.readings.values():
+                known, row = self._published.get(reading.name), rows.get(reading.name)
+                users = () if row is None else row.users
+                if known is not None and all(
+                    isinstance(user, PublishedView) for user in users
+                ):
+                    # Before another one can have its name.
+                    self.producer.remove(known.topic)
+                    del self._published[reading.name]
+                    gone.append(known)
+            return gone
+
+        for each in locked(self._lock, leave):
+            super().detach(each)
 
     def _endpoint_of(self, reading: Reading) -> str:
         row = self._register.table.rows.get(reading.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..delivery.callbacks import Callbacks
 from ..delivery.view import View
 from ..net.stream import Network
 from ..protocol.messages import ChannelName, DepthData
-from ..trust.lease import SignsOfLife
+from ..trust.lease import Era
 from ..trust.reading import take
 from ..trust.verdict import LIVE, NO_LIMITS, Published, withdrawn
 from .address import RedisAddress
@@ -46,26 +46,17 @@ _BATCH, _MOST_UNSENT = 128 << 10, 1000
 _KEYED = ("depth", "book", "ticker", "funding")
 
 
-class Links:
-    """The producer's connections to the exchange, by number: one for each opening.
+class Opening(Era):
+    """The `Era` of one opening of a producer's connection to the exchange.
 
-    The producer's thread and those of the connections call it; the number of an opening
-    is found or made in one step.
+    Its *number* is no other one's, so that no evidence of one is taken for another's.
     """
 
-    def __init__(self, endpoint: Callable[[Reading], str]) -> None:
-        self._endpoint = endpoint
-        self._known: deque[tuple[SignsOfLife, int, str]] = deque(maxlen=1000)
-        self._last = 0
+    __slots__ = ("number",)
 
-    def of(self, era: SignsOfLife, reading: Reading) -> tuple[int, str]:
-        """The number and the endpoint of the opening *era*, which carries *reading*."""
-        for known, number, endpoint in reversed(self._known):
-            if known is era:
-                return number, endpoint
-        self._last += 1
-        self._known.append((era, self._last, self._endpoint(reading)))
-        return self._last, self._known[-1][2]
+    def __init__(self, now: float, number: int) -> None:
+        super().__init__(now)
+        self.number = number
 
 
 class PublishedView(View):
@@ -84,15 +75,16 @@ class PublishedView(View):
         name: ChannelName,
         clock: Clock,
         callbacks: Callbacks,
-        links: Links,
+        endpoint: Callable[[Reading], str],
         lease: float,
         put: Callable[[Unpublished], None],
+        versions: Iterator[int],
     ) -> None:
         super().__init__(None, name.instrument_id, NO_LIMITS, clock, callbacks)
         self.name = name
-        self._links, self._lease, self._put = links, lease, put
+        self._endpoint, self._lease, self._put = endpoint, lease, put
         keyed, book = name.kind in _KEYED, name.kind == "book"
-        self.topic = Topic(name.key, self, keyed, book)
+        self.topic = Topic(name.key, self, keyed, book, versions)
         # The value whose text was taken last, as long as it was not withdrawn.
         self._taken: Published | None = None
         self._told_live = False
@@ -119,9 +111,7 @@ class PublishedView(View):
                 return
             if before.era is not current.era and not topic.keyed:
                 topic.interrupt()  # of a handover only the last text is told
-        number = 0
-        if current.era is not None:
-            number, _ = self._links.of(current.era, reading)
+        number = current.era.number if isinstance(current.era, Opening) else 0
         alone = topic.keyed and not (topic.book and _is_update(current))
         said = topic.take(text, number, alone, current)
         self._taken, self._told_live = current, True
@@ -158,17 +148,17 @@ class PublishedView(View):
         verdict = taken.judge(NO_LIMITS, now, wall)
         if current.state is State.LIVE and current.is_withdrawn:
             verdict = withdrawn(current)
-        if verdict is not LIVE or lease is None or current.era is None:
+        era = current.era
+        if verdict is not LIVE or lease is None or not isinstance(era, Opening):
             return verdict.cause
         mine = self._taken
         if self.topic.keyed and (
-            mine is None or mine.era is not current.era or mine.epoch != current.epoch
+            mine is None or mine.era is not era or mine.epoch != current.epoch
         ):
             return _CHANGING
-        number, endpoint = self._links.of(current.era, reading)
         # The lease began at the sending of the last ping that was answered.
         age = max(0.0, now - (lease.until - self._lease))
-        return Evidence(number, age, endpoint)
+        return Evidence(era.number, age, self._endpoint(reading))
 
     def whole(self, said: Unpublished) -> str | None:
         """The book that *said* made, as a snapshot's text."""
@@ -241,12 +231,11 @@ class Producer:
 
     def add(self, topic: Topic) -> None:
         """Publish *topic* from now on."""
-        self.publisher.topics[topic.name] = topic
+        self.publisher.add(topic)
 
     def remove(self, topic: Topic) -> None:
         """Publish *topic* no longer: no beat names it any more."""
-        if self.publisher.topics.get(topic.name) is topic:
-            del self.publisher.topics[topic.name]
+        self.publisher.remove(topic)
 
     def put(self, said: Unpublished) -> None:
         """Take a message; never waits. One that finds no room leaves a hole."""

@@ -10,9 +10,11 @@ these; then it publishes the beat that names them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from ..base.state import Cause
@@ -59,14 +61,24 @@ class Topic:
     """One channel that is published: its version, and the newest text.
 
     A *keyed* topic has a key in Redis. Of a *book* each text changes the one before,
-    and the key is made from the book. The thread of the exchange's connection calls
+    and the key is made from the book. *versions* are the numbers of all topics of a
+    producer, so that a topic which is published again goes on above what it had before:
+    a reader may not have noticed the end. The thread of the exchange's connection calls
     `take`, `withdraw` and `interrupt`; the producer's thread reads the rest.
     """
 
-    def __init__(self, name: str, source: Source, keyed: bool, book: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        keyed: bool,
+        book: bool,
+        versions: Iterator[int],
+    ) -> None:
         self.name, self.source, self.keyed, self.book = name, source, keyed, book
-        # The first message builds on 1, because 0 is for those that stand alone.
-        self.version = 1
+        self._versions = versions
+        # The first message builds on this one, because 0 is for those that stand alone.
+        self.version = next(versions)
         self.link = 0
         self.newest: Unpublished | None = None
         # The version that the key holds in this session; and when it was written.
@@ -80,20 +92,21 @@ class Topic:
         *state* is what the channel published with it.
         """
         after = 0 if alone else self.version
-        said = Unpublished(self, self.version + 1, after, link, text, state)
+        said = Unpublished(self, next(self._versions), after, link, text, state)
         self.newest, self.link, self.version = said, link, said.version
         return said
 
     def withdraw(self) -> Unpublished:
         """The value is withdrawn: nothing that was taken before is present."""
         self.newest = None
-        said = Unpublished(self, self.version + 1, self.version, self.link, "")
-        self.version = said.version
+        version = next(self._versions)
+        said = Unpublished(self, version, self.version, self.link, "")
+        self.version = version
         return said
 
     def interrupt(self) -> None:
         """A text may be missing here: leave a hole that readers see."""
-        self.version += 1
+        self.version = next(self._versions)
 
 
 class Unpublished(NamedTuple):
@@ -123,6 +136,8 @@ class Publisher:
         self.names, self._instance, self._lease = names, instance, lease
         self._rng = rng
         self.topics: dict[str, Topic] = {}
+        # The next version of any topic. It begins above 0 and never goes back.
+        self.versions = itertools.count(1)
         # What was taken and not sent: any thread appends, the producer's takes.
         self.waiting: deque[Unpublished] = deque()
         self._session = ""
@@ -151,6 +166,24 @@ class Publisher:
         """The connection to Redis has ended."""
         self.leads = False
         self.waiting.clear()
+
+    # --- On any thread --------------------------------------------------------------
+
+    def add(self, topic: Topic) -> None:
+        """Publish *topic* from now on; nothing of it was taken yet."""
+        self.topics[topic.name] = topic
+
+    def remove(self, topic: Topic) -> None:
+        """Publish *topic* no longer: no beat names it any more."""
+        if self.is_published(topic):
+            del self.topics[topic.name]
+
+    def is_published(self, topic: Topic) -> bool:
+        """Whether *topic* is published: asked after it was looked at.
+
+        One that is not is not kept up to date, and another one may have its name.
+        """
+        return self.topics.get(topic.name) is topic
 
     # --- Who leads ------------------------------------------------------------------
 
@@ -234,7 +267,7 @@ class Publisher:
         commands: list[Command] = []
         for said in taken:
             topic = said.topic
-            if self.topics.get(topic.name) is not topic:
+            if not self.is_published(topic):
                 continue
             depth = topic.keyed and not topic.book
             if depth and last[topic.name] is not said:
@@ -261,7 +294,7 @@ class Publisher:
             if topic.written == newest.version and not old:
                 continue
             text = topic.source.whole(newest) if topic.book else newest.text
-            if text is None:
+            if text is None or not self.is_published(topic):
                 continue
             alone = newest._replace(after=0, text=text)
             commands.append(self._set(topic, self._encoded(alone), newest.version, now))
@@ -296,10 +329,12 @@ class Publisher:
         found = [topic.source.evidence(now, wall) for topic in topics]
         links, vouched, lost = dict[int, Link](), dict[str, Vouch](), dict[str, Cause]()
         for topic, evidence in zip(topics, found, strict=True):
+            vouch = Vouch(topic.version, 0, topic.keyed)
+            if not self.is_published(topic):
+                continue
             if isinstance(evidence, Evidence):
                 links[evidence.link] = Link(evidence.age, evidence.endpoint)
-                vouch = Vouch(topic.version, evidence.link, topic.keyed)
-                vouched[topic.name] = vouch
+                vouched[topic.name] = vouch._replace(link=evidence.link)
             else:
                 lost[topic.name] = evidence
         return Beat(self._identity, number, self._lease, links, vouched, lost)
