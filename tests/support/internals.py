@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
@@ -22,6 +23,7 @@ from okex_ws.delivery.dispatcher import Dispatcher
 from okex_ws.delivery.updates import UpdateQueue
 from okex_ws.fanout.envelope import Beat, Forwarded
 from okex_ws.fanout.pools import PublishingPool
+from okex_ws.fanout.producer import PublishedView
 from okex_ws.fanout.publisher import Topic
 from okex_ws.fanout.subscriber import TopicReader
 from okex_ws.isolation.pool import IsolatedPool
@@ -30,7 +32,6 @@ from okex_ws.isolation.slot_writer import SharedEra
 from okex_ws.isolation.supervisor import Supervisor
 from okex_ws.pool.connection import HOST_GAP, Connection, Settings
 from okex_ws.pool.pool import Pool
-from okex_ws.protocol.messages import Vouched
 
 if TYPE_CHECKING:
     import socket
@@ -752,10 +753,11 @@ def dress(axes: Axes, chart: ChartData) -> None:
 
 
 def published_topics(feed: Feed) -> tuple[set[str], int]:
-    """The topics that *feed* publishes, and how many views of the library it has."""
+    """The topics that *feed* publishes, and how many of its views follow those."""
     pool = feed._pool
     assert isinstance(pool, PublishingPool)
-    views = [view for view in pool._register.table.views if view.internal]
+    views = pool._register.table.views
+    views = tuple(view for view in views if isinstance(view, PublishedView))
     return set(pool.producer.publisher.topics), len(views)
 
 
@@ -788,8 +790,9 @@ def weaken_topic_reader(patch: pytest.MonkeyPatch, how: str) -> None:
         return judge(self, name, one, beat, *rest)
 
     def by_receipt(self: Any, beat: Beat, now: float) -> list[Any]:
-        said = beat_of(self, beat, now)
-        return [s._replace(asked=now) if isinstance(s, Vouched) else s for s in said]
+        probes = [probe._replace(at=now) for probe in self._probes]
+        self._probes = deque(probes, self._probes.maxlen)
+        return beat_of(self, beat, now)
 
     def any_session(self: Any, who: Any, now: float) -> list[Any]:
         self._identity = who

@@ -22,7 +22,7 @@ from ..pool.pool import Pool
 from ..protocol.messages import ChannelName
 from .address import parse, trust
 from .forwarded import forwarded
-from .producer import Opening, Producer, PublishedView
+from .producer import NumberedEra, Producer, PublishedView
 from .redis_line import check_package
 from .transport import ReaderOpener
 
@@ -119,7 +119,7 @@ class PublishingPool(Pool):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         numbers = itertools.count(1)
-        era = lambda now: Opening(now, next(numbers))  # noqa: E731
+        era = lambda now: NumberedEra(now, next(numbers))  # noqa: E731
         self._settings = self._settings._replace(era=era)
         self._published: dict[str, PublishedView] = {}
 

@@ -46,7 +46,7 @@ _BATCH, _MOST_UNSENT = 128 << 10, 1000
 _KEYED = ("depth", "book", "ticker", "funding")
 
 
-class Opening(Era):
+class NumberedEra(Era):
     """The `Era` of one opening of a producer's connection to the exchange.
 
     Its *number* is no other one's, so that no evidence of one is taken for another's.
@@ -111,7 +111,7 @@ class PublishedView(View):
                 return
             if before.era is not current.era and not topic.keyed:
                 topic.interrupt()  # of a handover only the last text is told
-        number = current.era.number if isinstance(current.era, Opening) else 0
+        number = current.era.number if isinstance(current.era, NumberedEra) else 0
         alone = topic.keyed and not (topic.book and _is_update(current))
         said = topic.take(text, number, alone, current)
         self._taken, self._told_live = current, True
@@ -149,7 +149,7 @@ class PublishedView(View):
         if current.state is State.LIVE and current.is_withdrawn:
             verdict = withdrawn(current)
         era = current.era
-        if verdict is not LIVE or lease is None or not isinstance(era, Opening):
+        if verdict is not LIVE or lease is None or not isinstance(era, NumberedEra):
             return verdict.cause
         mine = self._taken
         if self.topic.keyed and (
