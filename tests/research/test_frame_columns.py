@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from okex_ws.research import frame
 from tests.support.recordings import depth, heard, session, write
 
@@ -22,8 +24,12 @@ def test_numbers_that_a_float_cannot_hold_are_counted(tmp_path: Path) -> None:
     assert [str(each) for each in bids] == [long]
 
 
-def test_without_the_extra_the_error_names_it() -> None:
-    program = "import sys; sys.modules['pyarrow'] = None; import okex_ws.research"
+@pytest.mark.parametrize("name", ["frame", "export"])
+def test_without_the_extra_the_error_names_it(name: str) -> None:
+    program = (
+        "import sys; sys.modules['pyarrow'] = None; import okex_ws.research.archive;"
+        f" from okex_ws.research import {name}"
+    )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )

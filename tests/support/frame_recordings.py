@@ -11,30 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from okex_ws import Replay
-from okex_ws.recording.format import Entry
-from tests.support.recordings import depth, heard, session
+from tests.support.export_recording import lossy
 
 # The extra "test" has it; the further interpreters of CI do without.
 polars = pytest.importorskip("polars")
 
 BTC = "BTC-USDT"
+__all__ = ["items_of", "lossy", "read_back"]
 
 # The first read of polars opens descriptors that it keeps: here, not within a test.
 _first = io.BytesIO()
 pq.write_table(pa.table({"a": [1]}), _first)
 polars.read_parquet(io.BytesIO(_first.getvalue()))
-
-
-def lossy(bid: str = "128.1") -> list[Entry]:
-    """Pushes to second 28, the last of them *bid*, and pongs to 15.1 and at 60."""
-    pushes = [heard(float(n), depth(float(n), f"{100 + n}.1")) for n in range(1, 28)]
-    pushes.append(heard(28.0, depth(28.0, bid)))
-    entries = [
-        each
-        for each in session(*pushes, end=60.0)
-        if each.payload != b"pong" or each.mono < 16.0
-    ]
-    return [*entries, heard(60.0, "pong")]
 
 
 def read_back(table: pa.Table, folder: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from .. import __version__
 from .arguments import Command
 from .commands import (
     doctor,
+    export,
     guide,
     history,
     plot,
@@ -22,7 +23,18 @@ from .exits import MEANING, ending, writable
 from .logs import logged
 
 # The help lists the commands in this order: first those that a newcomer needs.
-_COMMANDS = (watch, doctor, record, replay, plot, history, publish, serve, guide)
+_COMMANDS = (
+    watch,
+    doctor,
+    record,
+    replay,
+    plot,
+    export,
+    history,
+    publish,
+    serve,
+    guide,
+)
 
 _EXAMPLES = """\
 examples:

@@ -5,7 +5,6 @@ This module needs the extra ``frames``: ``pip install 'okex-ws[frames]'``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +17,7 @@ except ImportError as _missing:
         name=_missing.name,
     ) from _missing
 
-Row = Mapping[str, Any]
+from .frame_rows import Row
 
 _TIME, _TEXT = pa.timestamp("us", tz="UTC"), pa.string()
 _EXACT = pa.decimal128(38, 18)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from ..base.state import Cause, State
 from ..client.subscription import WSSubscription
 from ..model.book import Level
-from ..model.items import Depth, Gap, Item, Trade
+from ..model.items import BookUpdate, Depth, Gap, Item, Trade
 from ..model.reports import StateChange
 from ..protocol.catalogue import KNOWN
 from ..replay import Replay
 from ..replay.requests import describe
-from .frame_columns import Row
+
+Row = Mapping[str, Any]
 
 # Of what a frame of each kind is made.
 _FROM = {
@@ -57,9 +58,10 @@ def tick_rows(
     """A row for each tick of the grid, refusals included."""
     for (tick,) in replay.every(seconds, levels=levels):
         if tick.depth is None:
-            yield _state_row("tick", tick.at, okx, tick.state, tick.cause)
+            name, why = okx.instrument_id, tick.cause
+            yield _outage_row("tick", tick.at, name, tick.state, why)
         else:
-            row = _depth_row(tick.depth)
+            row = depth_row(tick.depth)
             yield {**row, "at": tick.at, "row": "tick", "state": str(State.LIVE)}
 
 
@@ -73,43 +75,55 @@ def event_rows(
     """
     last: Depth | None = None
     for _ in replay:
-        yield from _told_rows(okx, told, kind)
+        yield from _told_rows(told, kind)
         if kind in ("bbo", "depth") and okx.state is State.LIVE:
             depth = okx.depth(levels=levels)
             if depth != last:
-                yield _depth_row(depth)
+                yield depth_row(depth)
             last = depth
-    yield from _told_rows(okx, told, kind)
+    yield from _told_rows(told, kind)
 
 
-def _told_rows(okx: WSSubscription, told: list[Item], kind: str) -> Iterator[Row]:
+def _told_rows(told: list[Item], kind: str) -> Iterator[Row]:
     items, told[:] = list(told), []
     for item in items:
         if isinstance(item, StateChange):
-            row = _state_row("state", item.at, okx, item.new, item.cause)
-            yield {**row, "old": str(item.old), "epoch": item.epoch}
+            yield state_row(item)
         elif kind != "trades":
             continue
         elif isinstance(item, Trade):
-            yield _trade_row(item)
+            yield trade_row(item)
         elif isinstance(item, Gap):
-            yield _state_row("gap", item.at, okx, None, item.cause)
+            yield gap_row(item)
 
 
-def _state_row(
-    row: str, at: datetime | None, okx: WSSubscription, state: State | None, why: Cause
+def state_row(change: StateChange) -> Row:
+    """The row of a change of the subscription's state."""
+    name, at = change.instrument_id, change.at
+    row = _outage_row("state", at, name, change.new, change.cause)
+    return {**row, "old": str(change.old), "epoch": change.epoch}
+
+
+def gap_row(gap: Gap) -> Row:
+    """The row that says that trades are missing."""
+    return _outage_row("gap", gap.at, gap.instrument_id, None, gap.cause)
+
+
+def _outage_row(
+    row: str, at: datetime | None, name: str, state: State | None, why: Cause
 ) -> dict[str, Any]:
     return {
         "at": at,
         "row": row,
-        "instrument_id": okx.instrument_id,
+        "instrument_id": name,
         "state": None if state is None else str(state),
         "cause": str(why) or None,
         "cause_code": why.code and str(why.code),
     }
 
 
-def _depth_row(depth: Depth) -> dict[str, Any]:
+def depth_row(depth: Depth | BookUpdate, levels: int | None = None) -> Row:
+    """The row of a depth, or of the book after a change; the best *levels* of it."""
     row: dict[str, Any] = {
         "at": depth.received,
         "row": "item",
@@ -117,8 +131,9 @@ def _depth_row(depth: Depth) -> dict[str, Any]:
         "timestamp": depth.timestamp,
         "epoch": depth.epoch,
     }
-    _add_side(row, "bid", depth.bids)
-    _add_side(row, "ask", depth.asks)
+    book = depth.book if levels is None else depth.book.top(levels)
+    _add_side(row, "bid", book.bids)
+    _add_side(row, "ask", book.asks)
     return row
 
 
@@ -130,7 +145,8 @@ def _add_side(row: dict[str, Any], side: str, levels: tuple[Level, ...]) -> None
             row[side], row[f"{side}_size"] = level[:2]
 
 
-def _trade_row(trade: Trade) -> dict[str, Any]:
+def trade_row(trade: Trade) -> Row:
+    """The row of a trade."""
     return {
         "at": trade.received,
         "row": "item",

@@ -13,8 +13,8 @@ from ..client.ticks import check_step
 from ..model.items import Item
 from ..model.reports import StateChange
 from ..replay import Replay
-from .frame_columns import Columns, Row
-from .frame_rows import KINDS, event_rows, find_channels, tick_rows
+from .frame_columns import Columns
+from .frame_rows import KINDS, Row, event_rows, find_channels, tick_rows
 
 # Rows of one batch: some megabytes of a depth with 5 levels.
 BATCH = 65_536
