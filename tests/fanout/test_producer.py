@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from okex_ws import ConnectionLost, Feed, OkexWSError, RawSubscription, Reconnect
 from okex_ws.local_exchange import LocalExchange
 from tests.support.recorder_taps import until
@@ -74,4 +76,28 @@ def test_a_redis_without_memory_is_told_and_delays_nothing(redis: RedisServer) -
         assert "OOM" in str(errors[0])
         btc.wait_live(10)
         redis.call("CONFIG", "SET", "maxmemory", "0")
+        until(lambda: any(":t:" in key for key in keys(redis)))
+
+
+@pytest.mark.parametrize("key", ["leader", "term", "probe"])
+def test_keys_that_are_something_else_are_told_and_tried_again(
+    redis: RedisServer, key: str
+) -> None:
+    errors: list[OkexWSError] = []
+    name = f"{{okx}}:test:local:0:{key}"
+    redis.call("HSET", name, "a", "b")
+    with (
+        LocalExchange(instruments=["BTC-USDT"]) as exchange,
+        Feed(
+            exchange.venue_v5,
+            publish=redis.url,
+            on_error=errors.append,
+            reconnect=QUICK,
+        ) as feed,
+    ):
+        (btc,) = feed.subscribe(["BTC-USDT"], channels=["depth5"])
+        until(lambda: errors)
+        assert "WRONGTYPE" in str(errors[0])
+        btc.wait_live(10)
+        redis.call("DEL", name)
         until(lambda: any(":t:" in key for key in keys(redis)))

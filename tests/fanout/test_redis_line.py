@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from okex_ws.base.clock import SystemClock
 from okex_ws.base.errors import ConnectionLost, HandshakeFailed
 from okex_ws.base.state import CauseCode
 from okex_ws.fanout.address import RedisAddress, parse
-from okex_ws.fanout.redis_line import RedisLine, RedisRefused
+from okex_ws.fanout.redis_line import MOST_HELD, RedisLine, RedisRefused
 from okex_ws.net.stream import TcpNetwork
 from tests.support.redis_server import RedisServer
 
@@ -140,3 +142,50 @@ def test_a_server_that_is_gone_ends_the_line(
             replies(network, line, 1)
     finally:
         line.stream.close()
+
+
+class Said:
+    """A stream on which a server has said what a test chooses, and nothing else."""
+
+    def __init__(self, said: Iterable[bytes]) -> None:
+        self._said = iter(said)
+        self.received = bytearray()
+
+    def fill(self) -> int:
+        self.received += next(self._said)
+        return len(self.received)
+
+
+def said(*parts: bytes) -> RedisLine:
+    stream: Any = Said(parts)
+    return RedisLine(stream, parse("redis://127.0.0.1/0", "via"))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"%1\r\n*1\r\n:1\r\n:2\r\n", b"*4294967294\r\n", b",x\r\n", b"?\r\n"],
+)
+def test_what_no_parser_can_read_ends_the_line(garbage: bytes) -> None:
+    with pytest.raises(ConnectionLost, match="no RESP3"):
+        said(garbage).read()
+
+
+def test_a_false_is_an_answer_as_any_other() -> None:
+    assert said(b"#f\r\n:1\r\n").read() == [False, 1]
+
+
+def test_a_list_without_an_end_is_not_held_without_an_end() -> None:
+    stream: Any = Said(
+        itertools.chain([b"*99999999\r\n"], itertools.repeat(b":1\r\n" * 9999))
+    )
+    line = RedisLine(stream, parse("redis://127.0.0.1/0", "via"))
+
+    with pytest.raises(ConnectionLost, match="an answer of more than"):
+        all(line.read() == [] for _ in range(MOST_HELD // 9999))
+
+
+def test_many_answers_are_more_than_one_may_be() -> None:
+    answer = b"$1000000\r\n" + b"x" * 1_000_000 + b"\r\n"
+    line = said(*[answer] * 50)
+
+    assert sum(len(line.read()) for _ in range(50)) == 50

@@ -185,6 +185,7 @@ class Client:
             return
         if words[0] == "SUBSCRIBE":
             self.channels.add(words[1])
+            self._answer("begun", words, None)
         elif words[0] == "UNSUBSCRIBE":
             self.channels.discard(words[1])
         else:
@@ -444,6 +445,8 @@ class Reader:
                 return
             if kind == "message":
                 self._take(self.reader.came(what, value, self._loop.now))
+            elif kind == "begun":
+                self.reader.begun(what[1])
             elif what[0] == "INCR":
                 self.reader.probed(value)
             elif what[0] == "GET":

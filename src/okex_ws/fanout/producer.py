@@ -42,6 +42,8 @@ _CHANGING = Cause(_WITHHELD, "its newest text is not taken yet")
 # How many bytes are sent in one write; and how many commands wait for the server before
 # texts do, among which depths are replaced.
 _BATCH, _MOST_UNSENT = 128 << 10, 1000
+# What Redis answers to the commands whose answer is looked at.
+_ANSWERS: dict[str, tuple[type, ...]] = {"GET": (bytes, type(None)), "INCR": (int,)}
 # What the kinds of channels have in Redis: a key for those that are read as a whole.
 _KEYED = ("depth", "book", "ticker", "funding")
 
@@ -287,6 +289,12 @@ class Producer:
                 line.stream.close()
         except OkexWSError as error:
             self._lost(error, began)
+        except Exception as bug:
+            log.exception("internal error on the line to %s", self.endpoint)
+            reason = f"internal error: {type(bug).__name__}"
+            internal = CauseCode.INTERNAL
+            lost = ConnectionLost(self.endpoint, reason, cause_code=internal)
+            self._lost(lost, began)
         return not self._closing
 
     def _lost(self, error: OkexWSError, began: float) -> None:
@@ -366,6 +374,9 @@ class Producer:
         if isinstance(reply, RedisRefused):
             return self._was_refused(reply, command, line)
         names = publisher.names
+        kinds = _ANSWERS.get(str(word))
+        if kinds is not None and not isinstance(reply, kinds):
+            raise line.lost(f"an answer to {word!s} that no Redis gives")
         if word == "GET" and key == names.leader:
             return publisher.leader(reply, now)
         if word == "GET":
@@ -373,7 +384,7 @@ class Producer:
         if word == "SET" and key == names.leader:
             return publisher.elected(reply is not None)
         if word == "INCR":
-            return publisher.termed(int(reply), now)
+            return publisher.termed(reply, now)
         return []
 
     def _was_refused(

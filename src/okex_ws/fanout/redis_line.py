@@ -59,10 +59,14 @@ class RedisLine:
 
         self.stream = stream
         self._address = address
-        self._parser = hiredis.Reader(protocolError=_Garbage, replyError=RedisRefused)
+        self._parser = hiredis.Reader(
+            protocolError=_Garbage, replyError=RedisRefused, notEnoughData=_NOTHING
+        )
         self._pack: Callable[..., bytes] = hiredis.pack_command
         self._push: type = hiredis.PushNotification
         self.bytes_received = 0
+        # How many bytes came of an answer that is not whole yet.
+        self._held = 0
 
     @classmethod
     def open(
@@ -189,16 +193,23 @@ class RedisLine:
         return type(reply) is self._push
 
     def _feed(self, data: bytes) -> None:
-        self._parser.feed(data)
-        if self._parser.len() > MOST_HELD:
+        # Not what the parser holds: of a list it holds no bytes, but what it has read.
+        self._held += len(data)
+        if self._held > MOST_HELD:
             raise self.lost(f"an answer of more than {MOST_HELD} bytes")
+        self._parser.feed(data)
 
     def _get(self) -> Reply:
         try:
             reply = self._parser.gets()
         except _Garbage as error:
             raise self.lost(f"no RESP3: {printable(str(error))}") from None
-        return _NOTHING if reply is False else reply
+        except (TypeError, ValueError, MemoryError):
+            # A map by lists, or a list of more than there is memory for.
+            raise self.lost("no RESP3: an answer that cannot be read") from None
+        if reply is not _NOTHING:
+            self._held = self._parser.len()
+        return reply
 
     def lost(self, reason: str, code: CauseCode | None = None) -> ConnectionLost:
         """The error for a line that is of no use, for *reason*."""

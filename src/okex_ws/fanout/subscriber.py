@@ -61,9 +61,21 @@ class _Probe(NamedTuple):
 class _Topic:
     """What a reader has of one topic on one connection to Redis."""
 
-    __slots__ = ("ahead", "asking", "chain", "is_open", "keyed", "said", "version")
+    __slots__ = (
+        "ahead",
+        "asking",
+        "begun",
+        "chain",
+        "is_open",
+        "keyed",
+        "said",
+        "version",
+    )
 
     def __init__(self) -> None:
+        # Whether Redis has confirmed the subscription: a beat that came before may
+        # vouch for what was published before, too.
+        self.begun = False
         # Whether the session was given it, and nothing was lost since.
         self.is_open = False
         # The last version that is here; the texts up to it, from one that stands alone,
@@ -126,8 +138,9 @@ class TopicReader:
     *lease* is the reader's own, in seconds; ``None`` takes the producer's. *name* and
     *endpoint* say in causes who the producer is and where. Only the connection's thread
     calls it: `wanted` and `left` for the session's requests, `asked` before a probe is
-    sent, and `probed`, `came` and `keyed` for what Redis says. Each returns what is to
-    be said to the session, in order; *commands* collects what is to be sent to Redis.
+    sent, and `begun`, `probed`, `came` and `keyed` for what Redis says. Each returns
+    what is to be said to the session, in order; *commands* collects what is to be sent
+    to Redis.
     """
 
     def __init__(
@@ -188,6 +201,12 @@ class TopicReader:
         for name in names:
             self._topics.pop(name, None)
             self.commands.append(("UNSUBSCRIBE", self._names.topic(name)))
+
+    def begun(self, channel: str) -> None:
+        """Redis has begun a subscription, as it was asked to."""
+        one = self._topics.get(self._names.topic_of(channel) or "")
+        if one is not None:
+            one.begun = True
 
     def confirmed_left(self, channel: str) -> list[Said]:
         """Redis has ended a subscription, as it was asked to."""
@@ -383,7 +402,7 @@ class TopicReader:
             text = f"{where}: {self._whose} has no fresh evidence of it"
             cause = self._cause(_WITHHELD, text)
             return self._withhold([name], State.STALE, cause)
-        return [] if one.is_open else self._open(name, one, vouch)
+        return self._open(name, one, vouch) if one.begun and not one.is_open else []
 
     def _unvouched(self, name: str, cause: Cause | None) -> list[Said]:
         if cause is None:

@@ -167,6 +167,9 @@ class RedisTransport(Transport):
             said = self._subscriber.came(channel, reply[2], now)
         elif word == _ENDED:
             said = self._subscriber.confirmed_left(channel)
+        elif word == _BEGUN:
+            self._subscriber.begun(channel)
+            return []
         else:
             return []
         return [self._frame(each) for each in said]
