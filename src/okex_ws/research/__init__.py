@@ -10,18 +10,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .item_frame import to_frame
     from .recording_export import export
     from .recording_frame import MarketFrame, batches, frame
 
-__all__ = ["MarketFrame", "batches", "export", "frame"]
+_HOME = {
+    "MarketFrame": "recording_frame",
+    "batches": "recording_frame",
+    "export": "recording_export",
+    "frame": "recording_frame",
+    "to_frame": "item_frame",
+}
+__all__ = ["MarketFrame", "batches", "export", "frame", "to_frame"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}", name=name
         )
-    module = "recording_export" if name == "export" else "recording_frame"
-    found = getattr(import_module(f".{module}", __name__), name)
+    found = getattr(import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = found
     return found

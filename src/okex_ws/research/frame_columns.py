@@ -5,6 +5,7 @@ This module needs the extra ``frames``: ``pip install 'okex-ws[frames]'``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +20,14 @@ except ImportError as _missing:
 
 from .frame_rows import Row
 
-_TIME, _TEXT = pa.timestamp("us", tz="UTC"), pa.string()
+_TYPES = {
+    "time": pa.timestamp("us", tz="UTC"),
+    "text": pa.string(),
+    "whole": pa.int64(),
+    "flag": pa.bool_(),
+}
+# What a column can be.
+COLUMN_TYPES = (*_TYPES, "number")
 _EXACT = pa.decimal128(38, 18)
 _BBO = ("bid", "bid_size", "ask", "ask_size")
 
@@ -40,32 +48,34 @@ def number_names(kind: str, levels: int) -> tuple[str, ...]:
     )
 
 
+def columns_of(kind: str, levels: int, exact: bool) -> Columns:
+    """The columns of a frame of a recording, of this *kind*."""
+    types = {"at": "time", "row": "text", "instrument_id": "text"}
+    types |= {"old": "text"} if kind == "states" else {"timestamp": "time"}
+    if kind == "trades":
+        types |= {"id": "text", "first_id": "text", "count": "whole", "side": "text"}
+    types |= dict.fromkeys(number_names(kind, levels), "number")
+    types |= {"epoch": "whole", "state": "text", "cause": "text", "cause_code": "text"}
+    return Columns(types, exact)
+
+
 class Columns:
     """Turns rows into Arrow record batches of one schema, and counts what is inexact.
 
+    *types* has the kind of each column: a time, a text, a whole number, a flag or a
+    number, by the names of `COLUMN_TYPES`.
     A number is a ``float64``, or with *exact* a ``decimal128(38, 18)``. *inexact* is
     how many numbers a ``float64`` could not give back digit by digit.
     """
 
-    def __init__(self, kind: str, levels: int, exact: bool) -> None:
+    def __init__(self, types: Mapping[str, str], exact: bool) -> None:
         self.inexact = 0
         self._exact = exact
-        self._numbers = number_names(kind, levels)
-        fields = [("at", _TIME), ("row", _TEXT), ("instrument_id", _TEXT)]
-        if kind == "states":
-            fields += [("old", _TEXT)]
-        else:
-            fields += [("timestamp", _TIME)]
-        if kind == "trades":
-            fields += [("id", _TEXT), ("first_id", _TEXT), ("count", pa.int64())]
-            fields += [("side", _TEXT)]
-        number = _EXACT if exact else pa.float64()
-        fields += [(name, number) for name in self._numbers]
-        fields += [("epoch", pa.int64()), ("state", _TEXT)]
-        fields += [("cause", _TEXT), ("cause_code", _TEXT)]
-        self.schema = pa.schema(fields)
+        self._numbers = {name for name, kind in types.items() if kind == "number"}
+        known = {**_TYPES, "number": _EXACT if exact else pa.float64()}
+        self.schema = pa.schema([(name, known[kind]) for name, kind in types.items()])
 
-    def batch(self, rows: list[Row]) -> Any:
+    def batch(self, rows: Sequence[Row]) -> Any:
         """The `pyarrow.RecordBatch` of *rows*; a column that a row lacks is null.
 
         Raises:

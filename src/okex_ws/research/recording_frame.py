@@ -13,7 +13,7 @@ from ..client.ticks import check_step
 from ..model.items import Item
 from ..model.reports import StateChange
 from ..replay import Replay
-from .frame_columns import Columns
+from .frame_columns import Columns, columns_of
 from .frame_rows import KINDS, Row, event_rows, find_channels, tick_rows
 
 # Rows of one batch: some megabytes of a depth with 5 levels.
@@ -118,7 +118,7 @@ def _check(kind: str, every: float | None, levels: int, exact: bool) -> Columns:
         check_step(every)
         if kind not in ("bbo", "depth"):
             raise ValueError(f"every= is for 'bbo' and 'depth', not for {kind!r}")
-    return Columns(kind, levels, exact)
+    return columns_of(kind, levels, exact)
 
 
 def _batches(

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ..model.items import Item
-from .frame_columns import Columns
+from .frame_columns import Columns, columns_of
 from .frame_rows import Row
 
 # Rows that wait, of one table, until they become columns; and rows of a group.
@@ -79,7 +79,7 @@ class TableFiles:
             file.add(row)
 
     def _columns(self, table: str) -> Columns:
-        return Columns(table, self._levels, self._exact)
+        return columns_of(table, self._levels, self._exact)
 
     def _end(self, name: str, table: str) -> None:
         self._done.append(self._open[name, table].finish())
