@@ -137,8 +137,8 @@ def test_a_byte_that_is_damaged_is_found(tmp_path: Path) -> None:
         (gzip.compress(b"{}\n", mtime=0), "it is no recording of okex_ws"),
         (gzip.compress(b"[" * 100_000 + b"\n", mtime=0), ""),
         (
-            gzip.compress(b'{"format":"okex_ws recording","version":2}\n', mtime=0),
-            "its form has version 2, this library reads 1",
+            gzip.compress(b'{"format":"okex_ws recording","version":3}\n', mtime=0),
+            "its form has version 3, this library reads 1 and 2",
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import signal
 import subprocess
@@ -23,10 +24,13 @@ from okex_ws import (
     RecordingFailed,
 )
 from okex_ws.local_exchange import LocalExchange
+from okex_ws.protocol.messages import DepthData
 from okex_ws.recording import recorder as module
 from okex_ws.recording.format import read
+from okex_ws.recording.keyframes import MADE
+from tests.support.clocks import FakeClock
 from tests.support.internals import file_of, set_file
-from tests.support.recorder_taps import URL, hear, open_tap, until
+from tests.support.recorder_taps import FACTS, URL, hear, open_tap, until
 from tests.support.recordings import readable
 
 
@@ -115,6 +119,52 @@ def test_it_is_one_file_after_the_other_each_with_who_is_open(path: Path) -> Non
     assert not any(entry.facts.get("again") for entry in read(path))
 
 
+def test_keyframes_are_asked_for_again_and_again(path: Path) -> None:
+    asked: list[int] = []
+    with Recorder(path, keyframes=1e-9) as recorder:
+        tap = recorder.tap(FakeClock(), FACTS, None, print, lambda: asked.append(1))
+        tap.opened(URL)
+        until(lambda: asked)
+        count = len(asked)
+        hear(tap, "more")
+        until(lambda: len(asked) > count)
+    rare: list[int] = []
+    with Recorder(path.with_name("rare.rec.gz"), keyframes=math.inf) as recorder:
+        tap = recorder.tap(FakeClock(), FACTS, None, print, lambda: rare.append(1))
+        tap.opened(URL)
+        hear(tap, "one")
+    assert rare == []
+
+
+def test_a_part_begins_with_keyframes_and_they_alone_fill_none(path: Path) -> None:
+    depth = DepthData((("1", "2", "0", "1"),), (), 1_700_000_000_000, 7)
+    with Recorder(path, max_bytes=1, keyframes=math.inf) as recorder:
+
+        def ask() -> None:
+            tap.keyframe("books:BTC-USDT", depth, True)
+            tap.keyframe("trades:BTC-USDT", None, False)
+
+        tap = recorder.tap(FakeClock(), FACTS, None, print, ask)
+        tap.opened(URL)
+        until(lambda: path.with_name("day.1.rec.gz").exists())
+
+    assert not path.with_name("day.2.rec.gz").exists()
+    kinds = [entry.kind for entry in read(path.with_name("day.1.rec.gz"))]
+    assert kinds == ["open", "keyframe", "keyframe"]
+    book, trades = list(read(path))[-2:]
+    assert book.payload.decode().startswith(MADE)
+    assert (book.facts["channel"], trades.payload) == ("books:BTC-USDT", b"")
+
+
+def test_a_connection_that_is_not_open_has_no_keyframe(path: Path) -> None:
+    with Recorder(path) as recorder:
+        tap = open_tap(recorder)
+        tap.ended(URL, None)
+        tap.keyframe("books:BTC-USDT", None, True)
+
+    assert [entry.kind for entry in read(path)] == ["open", "end"]
+
+
 @pytest.mark.parametrize(
     ("limits", "error"),
     [
@@ -124,6 +174,9 @@ def test_it_is_one_file_after_the_other_each_with_who_is_open(path: Path) -> Non
         ({"max_seconds": 0}, ValueError),
         ({"max_seconds": float("inf")}, ValueError),
         ({"max_seconds": "60"}, TypeError),
+        ({"keyframes": 0}, ValueError),
+        ({"keyframes": float("nan")}, ValueError),
+        ({"keyframes": None}, TypeError),
     ],
 )
 def test_limits_that_are_none_are_refused(

@@ -13,6 +13,7 @@ from websockets.uri import parse_uri
 
 from okex_ws import ConnectionLost
 from okex_ws.recording.format import Entry
+from okex_ws.recording.keyframes import MADE, digest_of
 from okex_ws.replay.matching import ConnectionMatcher
 from okex_ws.replay.peer import Peer
 from okex_ws.replay.script import Script
@@ -145,6 +146,55 @@ def test_of_a_whole_book_it_is_the_snapshot_and_the_changes_since() -> None:
 
     assert missed == said[2:4]
     assert talk.hear(5.0) == said[4:]
+
+
+def kept(mono: float, text: str = "", key: str = "books:BTC-USDT") -> Entry:
+    """The entry of a keyframe."""
+    facts = {"channel": key, "sha256": digest_of(text.encode())}
+    return at(mono, "keyframe", **facts)._replace(payload=text.encode())
+
+
+SUBSCRIBE_BOOK = '{"op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}'
+
+
+def made(mono: float, bid: str) -> str:
+    return MADE + book(mono, "snapshot", bid)[1:]
+
+
+def test_a_keyframe_comes_to_who_has_nothing_to_begin_with_and_once() -> None:
+    first, second = made(3.0, "3"), made(6.0, "6")
+    changes = [book(4.0, "update", "4"), book(7.0, "update", "7")]
+    entries = [
+        opened(again=True),
+        *(kept(3.0, first), heard(4.0, changes[0])),
+        *(kept(6.0, second), heard(7.0, changes[1])),
+    ]
+
+    early = Talk(*entries, now=2.0)
+    answer = early.say(SUBSCRIBE_BOOK, 2.0)
+    assert ['"event":"subscribe"' in each for each in answer] == [True]
+    assert early.hear(8.0) == [first, *changes]
+    # Between two of them it is the last one, and the changes since.
+    late = Talk(*entries, now=5.0)
+    assert late.say(SUBSCRIBE_BOOK, 5.0)[1:] == [first, changes[0]]
+    assert late.hear(8.0) == [changes[1]]
+    later = Talk(*entries, now=8.0)
+    assert later.say(SUBSCRIBE_BOOK, 8.0)[1:] == [second, changes[1]]
+
+
+def test_a_keyframe_of_another_channel_than_it_says_gives_nothing() -> None:
+    other = made(3.0, "3").replace("BTC-USDT", "ETH-USDT")
+    talk = Talk(opened(again=True), kept(3.0, other), heard(4.0, "pong"), now=2.0)
+
+    talk.say(SUBSCRIBE_BOOK, 2.0)
+    assert talk.hear(8.0) == []
+
+
+def test_a_channel_that_stood_is_had_even_if_nothing_came() -> None:
+    talk = Talk(opened(again=True), kept(3.0), heard(4.0, "pong"))
+
+    assert talk.matcher.script.instruments == (("spot", "BTC-USDT", ("depth",)),)
+    assert '"event":"subscribe"' in talk.say(SUBSCRIBE_BOOK, 5.0)[0]
 
 
 def test_of_trades_what_is_past_is_past() -> None:

@@ -18,7 +18,7 @@ from ..base.errors import OkexWSError, WireError
 from ..base.state import NO_CAUSE, Cause, CauseCode, State
 from ..model.items import Gap, Item
 from ..protocol.interface import WireProtocol
-from ..protocol.messages import ChannelName, Push
+from ..protocol.messages import ChannelName, DepthData, Push
 from ..protocol.unparsed import Unparsed
 from ..trust.lease import Era
 from ..trust.reading import ServingEntry
@@ -249,6 +249,14 @@ class Channel(ABC):
         the channel was subscribed.
         """
         return False
+
+    @property
+    def standing(self) -> DepthData | None:
+        """The present depth, if it can be trusted: what a keyframe records.
+
+        Only the connection's thread asks, after `verify`.
+        """
+        return None
 
     def doubt(self) -> None:
         """A reader, on any thread, cannot parse what was kept: have it looked at."""

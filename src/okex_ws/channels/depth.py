@@ -166,6 +166,13 @@ class DepthChannel(NewestChannel):
             self._rest = push.text
         return True
 
+    @property
+    def standing(self) -> DepthData | None:
+        """The present depth, if it is live and nothing has withdrawn it."""
+        current = self.current
+        stands = current.state is State.LIVE and not current.is_withdrawn
+        return current.depth if stands else None
+
     def _show(
         self,
         data: DepthData,

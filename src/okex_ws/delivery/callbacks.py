@@ -18,6 +18,7 @@ from ..base.worker import LibraryThread
 from ..channels.reading import Reading
 from ..model.items import Item
 from ..model.reports import StateChange
+from ..recording.keyframes import MADE, MADE_LENGTH
 from ..trust.verdict import LIVE, Verdict
 from .conflating_queue import BOUND, ConflatingQueue, Kind, Lost, Subscriber
 from .updates import MAX_QUEUE, UpdateQueue
@@ -176,8 +177,12 @@ class Callbacks(Subscriber):
         self._queue.open.discard(self)
 
     def message(self, text: str, reading: Reading) -> None:
-        """Queue the exchange's JSON text of a push of *reading* for ``on_message``."""
-        if self.on_message is not None:
+        """Queue the exchange's JSON text of a push of *reading* for ``on_message``.
+
+        A text that the library made, for a keyframe, is none of the exchange's.
+        """
+        # A slice is no call, and every push comes here.
+        if self.on_message is not None and text[:MADE_LENGTH] != MADE:
             rule = CallbackQueue.value if _is_value(reading) else CallbackQueue.single
             self._queue.put(rule, self, reading.topic, text)
 

@@ -167,7 +167,8 @@ class Connection:
             return None
         facts = describe(self._venue, self.path.name)
         tell = self._tell_trouble
-        return recorder.tap(self._clock, facts, self._credentials, tell)
+        ask = self._ask_for_keyframe
+        return recorder.tap(self._clock, facts, self._credentials, tell, ask)
 
     # --- From any thread ------------------------------------------------------------
 
@@ -437,6 +438,20 @@ class Connection:
 
         cap = self._settings.timeouts.retry_cap
         return Login(text, cap, self._clean, key_remedies(self._venue))
+
+    def _ask_for_keyframe(self) -> None:
+        if not self._ended:
+            self.submit(self._take_keyframe)
+
+    def _take_keyframe(self) -> None:
+        """Record what stands on the opening, once all that was read is handled."""
+        opening, tap = self.opening, self._tap
+        if opening is None or tap is None:
+            return
+        if opening.is_behind:
+            self.submit(self._take_keyframe)
+        else:
+            self.channels.write_keyframe(tap, self._clock.monotonic())
 
     # --- The end --------------------------------------------------------------------
 

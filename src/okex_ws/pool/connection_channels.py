@@ -17,6 +17,7 @@ from ..channels.series import TradeChannel
 from ..delivery.view import View
 from ..protocol.common import OtherInstrument, for_people
 from ..protocol.messages import Related
+from ..recording.tap import RecordingTap
 from ..session.session import Session
 from ..session.subscription_state import SubscriptionState
 from ..trust.lease import Era
@@ -126,6 +127,12 @@ class ConnectionChannels(CarriedChannels):
         handover = self.handover
         if handover is not None and handover.old is self:
             handover.advance(now)
+
+    def write_keyframe(self, tap: RecordingTap, now: float) -> None:
+        """Record the channels that stand, and the present value of each depth."""
+        for channel in list(self.channels.values()):
+            if channel.acknowledged and self.verify(channel, now):
+                tap.keyframe(channel.name, channel.standing, channel.incremental)
 
     def ending(self) -> None:
         """The exchange announced that it will close the connection soon."""

@@ -111,6 +111,11 @@ class Opening:
         # When `_look` has something to report, unless a message or a job changes that.
         self._look_at = -math.inf
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages were read, and recorded, that are not handled yet."""
+        return bool(self._frames)
+
     def turn(self) -> None:
         """Do what is due, wait unless frames are left, and handle some frames."""
         # The hot path of a connection: a turn for nearly every push.

@@ -26,6 +26,12 @@ number, or 0 if the entry belongs to no connection) and ``kind``:
   connection.
 - ``failed``: an attempt to connect failed. It has the fields of ``open`` and ``end``,
   and the ``status`` and ``retry_after`` of an HTTP answer.
+- ``keyframe``: what stood on a connection between two of its messages: ``channel`` was
+  acknowledged, and ``text`` is its present book or depth in the form of a push. The
+  library made this text; the exchange never sent it, and it begins with
+  ``{"made":"okex_ws"``. It is empty where the channel has no depth. ``sha256`` is that
+  of the text. A part but the first begins with the keyframes of its connections, and
+  they recur. Version 1 had none.
 - ``lost``: ``count`` entries are missing here, and ``why``.
 
 Times and texts are unchanged, but no secret is in a recording: each one that the

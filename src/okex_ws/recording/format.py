@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 
 from ..model.venues import PROTOCOLS
 from . import recorded_frames
+from .keyframes import digest_of
 from .recorded_frames import RecordingDamaged
 
 FORMAT = "okex_ws recording"
-VERSION = 1
+VERSION = 2
+# Version 1 had no keyframes.
+_READABLE = (1, VERSION)
 SUFFIX = ".rec.gz"
 # Bytes. The recorder takes no message of more than 64 MiB, which is 86 MiB in base64.
 MAX_LINE = 96 << 20
@@ -29,7 +32,7 @@ _GZIP = zlib.MAX_WBITS | 16
 _END_OF_TIME = 253_402_300_800
 # What `read_line` may raise for a line that no `Recorder` wrote.
 _UNREADABLE = (ValueError, LookupError, AttributeError, RecursionError, OverflowError)
-SAID = ("in", "out", "control")
+SAID = ("in", "out", "control", "keyframe")
 KINDS = (*SAID, "open", "end", "failed", "lost")
 
 
@@ -39,8 +42,9 @@ class Entry(NamedTuple):
     *wall* is epoch seconds, *mono* the recording machine's monotonic clock in seconds.
     *connection* is the number of one opening of a connection. *kind* is one of `KINDS`.
     *payload* is the payload of the frame of an ``in`` or ``control``, or the text of an
-    ``out`` in UTF-8. *binary* is True if an ``in`` was a binary frame. *facts* are the
-    remaining fields of the line. The package's docstring has the meaning of each kind.
+    ``out`` or ``keyframe`` in UTF-8. *binary* is True if an ``in`` was a binary frame.
+    *facts* are the remaining fields of the line. The package's docstring has the
+    meaning of each kind.
     """
 
     wall: float
@@ -103,6 +107,8 @@ def read_line(line: bytes) -> Entry:
     else:
         packed = said.pop("binary" if binary else "bytes")
         payload = base64.b64decode(packed, validate=True)
+    if kind == "keyframe":
+        _check_keyframe(said, payload)
     return Entry(wall, mono, number, kind, payload, binary, said)
 
 
@@ -116,6 +122,14 @@ def _check_opening(facts: Mapping[str, Any]) -> None:
         raise ValueError("the protocol is not known")
     if type(facts["venue"]["name"]) is not str:
         raise ValueError("the venue has no name")
+
+
+def _check_keyframe(facts: Mapping[str, Any], payload: bytes) -> None:
+    """Raise unless *payload* is to the digit what the library made."""
+    if type(facts["channel"]) is not str:
+        raise ValueError("the keyframe names no channel")
+    if facts["sha256"] != digest_of(payload):
+        raise ValueError("the keyframe is not the one that was made")
 
 
 def _check_ending(facts: Mapping[str, Any]) -> None:
@@ -159,8 +173,8 @@ def _read_header(line: bytes) -> _Header:
     said = _object(line)
     if said.get("format") != FORMAT:
         raise ValueError("it is no recording of okex_ws")
-    if said.get("version") != VERSION:
-        known = f"this library reads {VERSION}"
+    if said.get("version") not in _READABLE:
+        known = f"this library reads {' and '.join(map(str, _READABLE))}"
         raise ValueError(f"its form has version {said.get('version')!r:.20}, {known}")
     part = said.get("part")
     if type(part) is not int:

@@ -72,6 +72,11 @@ class Recorder(AsyncClosing):
             continues in ``day.1.rec.gz``, ``day.2.rec.gz``, ... Each file can be read
             alone.
         max_seconds: a file that was begun so many seconds ago is ended likewise.
+        keyframes: seconds. So often, and at the beginning of each file but the first,
+            the present books are written beside what the exchange sends, marked as made
+            by this library. A replay of one file alone, or from the middle of one, has
+            its books from there on. A book with 400 levels takes some 10 kB each time.
+            ``math.inf`` writes them at the beginning of a file alone.
 
     A full disk, or anything else that prevents writing, ends no feed. A
     `RecordingFailed` is logged and given to the feeds' *on_error*, at once and then
@@ -81,7 +86,7 @@ class Recorder(AsyncClosing):
     Raises:
         FileExistsError: there is a recording, or a part of one.
         OSError: the file cannot be created.
-        ValueError, TypeError: *max_bytes* or *max_seconds* is not a valid limit.
+        ValueError, TypeError: *max_bytes*, *max_seconds* or *keyframes* is not valid.
     """
 
     def __init__(
@@ -90,8 +95,9 @@ class Recorder(AsyncClosing):
         *,
         max_bytes: int | None = None,
         max_seconds: float | None = None,
+        keyframes: float = 60.0,
     ) -> None:
-        _check(max_bytes, max_seconds)
+        _check(max_bytes, max_seconds, keyframes)
         self._path = os.fspath(path)
         self._closing = False
         # The `open` entry of each open connection, by the connection's number.
@@ -111,6 +117,8 @@ class Recorder(AsyncClosing):
         self._taps: weakref.WeakSet[RecordingTap] = weakref.WeakSet()
         # Entries that could not be written, and why; for the recorder's thread alone.
         self._unwritten, self._why = 0, ""
+        self._keyframes = keyframes
+        self._keyframes_at = time.monotonic() + keyframes
         self._throttle = LogThrottle()
         name = f"okex_ws:recorder:{os.path.basename(self._path)}"
         self._worker = WorkerThread(name, end=self._end)
@@ -158,12 +166,15 @@ class Recorder(AsyncClosing):
         facts: Mapping[str, Any],
         credentials: Credentials | None,
         tell: Tell,
+        ask: Callable[[], object] = lambda: None,
     ) -> RecordingTap:
         """The recording tap of one more connection.
 
-        *tell* is called with each `RecordingFailed`, on any thread.
+        *tell* is called with each `RecordingFailed`, on any thread; *ask* on the
+        recorder's thread, when it wants keyframes.
         """
-        tap = RecordingTap(self, next(self._lines), clock, facts, credentials, tell)
+        line = next(self._lines)
+        tap = RecordingTap(self, line, clock, facts, credentials, tell, ask)
         self._taps.add(tap)
         return tap
 
@@ -253,11 +264,25 @@ class Recorder(AsyncClosing):
             self._failed(error)
             return
         self._unwritten = 0
-        if self._files.is_full:
+        # Keyframes alone do not fill a file: the next one would begin with some again.
+        full = self._files.is_full
+        if full and any(entry.kind != "keyframe" for entry in entries):
             try:
                 self._files.rotate()
             except OSError as error:
                 self._failed(error)
+            else:
+                self._keyframes_at = -math.inf
+        self._ask_for_keyframes()
+
+    def _ask_for_keyframes(self) -> None:
+        """If it is time, have each connection record what stands on it."""
+        now = time.monotonic()
+        if now < self._keyframes_at or self._closing:
+            return
+        self._keyframes_at = now + self._keyframes
+        for tap in self._copy_taps():
+            tap.ask()
 
     def _follow(self, entry: Entry) -> None:
         if entry.kind == "open":
@@ -317,7 +342,10 @@ def _library() -> str:
     return str(vars(sys.modules["okex_ws"]).get("__version__", ""))
 
 
-def _check(max_bytes: int | None, max_seconds: float | None) -> None:
+def _check(max_bytes: int | None, max_seconds: float | None, keyframes: float) -> None:
+    check_number("keyframes", keyframes)
+    if not keyframes > 0:
+        raise ValueError(f"keyframes is more than 0 seconds, got {keyframes!r}")
     if max_bytes is not None:
         check_whole("max_bytes", max_bytes)
     if max_seconds is not None:

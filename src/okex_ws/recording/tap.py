@@ -21,8 +21,10 @@ from ..model.venues import Venue
 from ..net.frames import HEAD, MAX_FRAME, Cut, Frame
 from ..net.stream import Network, public_endpoint
 from ..net.transport import NORMAL, Transport
+from ..protocol.messages import DepthData
 from ..protocol.v3 import deflate
 from .format import Entry
+from .keyframes import digest_of, made_push
 
 # What marks a login, as v3 and v5 write it, and the text that is recorded instead.
 _LOGIN = '"op":"login"'
@@ -63,7 +65,8 @@ class RecordingTap:
 
     Only the connection's thread calls the methods, and none waits for the disk. If the
     queue is full, the recorder drops the entry and counts it. *tell* is a callable that
-    takes an error: the recorder calls it, on any thread, if it cannot write.
+    takes an error: the recorder calls it, on any thread, if it cannot write. *ask* is
+    one by which it has the connection's thread call `keyframe` for each channel.
 
     *line* is a number that all openings of the connection share, by which a replay puts
     them together. *facts* is what `describe` says of the connection: ``venue`` and
@@ -78,9 +81,12 @@ class RecordingTap:
         facts: Mapping[str, Any],
         credentials: Credentials | None,
         tell: Callable[[OkexWSError], object],
+        ask: Callable[[], object] = lambda: None,
     ) -> None:
         # The recorder calls it, on any thread, if the recording cannot be written.
         self.tell = tell
+        # The recorder calls it, on its thread, when it wants keyframes.
+        self.ask = ask
         self._sink = sink
         self._clock = clock
         self._facts = {"line": line, **facts}
@@ -112,6 +118,20 @@ class RecordingTap:
         if self._redaction is not None:
             payload = self._redaction.control(opcode, payload)
         self._put("control", {"opcode": opcode}, payload)
+
+    def keyframe(self, channel: str, depth: DepthData | None, whole: bool) -> None:
+        """Record that *channel* is acknowledged, and its present *depth*, if any.
+
+        All messages that were recorded of this connection have been handled, and none
+        comes before the last keyframe. *whole* is as in `made_push`.
+        """
+        if not self._number:
+            return
+        made, protocol = "", self._facts["venue"]["protocol"]
+        if depth is not None:
+            made = made_push(protocol, channel, depth, whole)
+        facts = {"channel": channel, "sha256": digest_of(made.encode())}
+        self._put("keyframe", facts, made.encode())
 
     def close_frame_sent(self, code: int) -> None:
         """Record the library's own close frame. Messages after it are discarded."""

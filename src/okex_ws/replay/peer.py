@@ -41,6 +41,8 @@ class _Playback:
         self.own = own
         self.place = place
         self.wanted: set[str] = set()
+        # Those of them of which the client has had nothing to begin with.
+        self.hungry: set[str] = set()
         self.pending: dict[int, _PendingRequest] = {}
         self._found: int | None = None
 
@@ -64,6 +66,8 @@ class _Playback:
     ) -> bool:
         if recorded.role == "data":
             return not self.wanted.isdisjoint(recorded.channels)
+        if recorded.role == "made":
+            return not self.hungry.isdisjoint(recorded.channels)
         if recorded.role == "answer":
             return place in self.pending
         return self.own and (
@@ -162,6 +166,7 @@ class Peer:
         recorded = playback.connection.recorded[place]
         pending = playback.pending.pop(place, None)
         payload = recorded.payload
+        self._feed(playback, place)
         if recorded.role == "pong":
             self._pings -= 1
             self._ponged = place
@@ -171,9 +176,21 @@ class Peer:
             self._grant(playback, pending, place)
         self._send(recorded.opcode, payload)
 
+    def _feed(self, playback: _Playback, place: int) -> None:
+        """Note which channels the client now has something to begin with."""
+        if not playback.hungry:
+            return
+        for key in playback.connection.recorded[place].channels:
+            if place in playback.connection.snapshots or self._is_value(key):
+                playback.hungry.discard(key)
+
+    def _is_value(self, key: str) -> bool:
+        return self._dialect.channel_info(key).kind in _VALUES
+
     def _grant(self, playback: _Playback, pending: _PendingRequest, place: int) -> None:
         if pending.op == "unsubscribe":
             playback.wanted.difference_update(pending.keys)
+            playback.hungry.difference_update(pending.keys)
             self._left_at = playback.connection.recorded[place].at
         elif place not in playback.connection.refusals:
             playback.wanted.update(pending.keys)
@@ -319,11 +336,14 @@ class Peer:
             self._send(recorded.opcode, payload)
         if pending.op == "unsubscribe":
             playback.wanted.discard(key)
+            playback.hungry.discard(key)
             self._left_at = since
         elif place not in connection.refusals:
             playback.wanted.add(key)
+            playback.hungry.add(key)
             behind = -1 if place is None else place
             for at in self._missed(playback, key, behind, now > since + GRACE):
+                self._feed(playback, at)
                 self._send(
                     connection.recorded[at].opcode, connection.recorded[at].payload
                 )
@@ -334,19 +354,23 @@ class Peer:
         """The places of pushes of channel *key* after *since* that the client needs.
 
         A client that is not *late* gets all of them. A *late* one gets the last whole
-        book and the changes after it, or the newest value; it gets no past trades.
+        book and the changes after it, or the newest value; it gets no past trades. The
+        whole book or the value may be that of a keyframe.
         """
         connection = playback.connection
-        past = [
+        every = [
             at for at in connection.data.get(key, ()) if since < at < playback.place
         ]
+        past = [at for at in every if connection.recorded[at].role != "made"]
         if not late:
             return past
         kind = self._dialect.channel_info(key).kind
         if kind == "book":
-            whole = [n for n, at in enumerate(past) if at in connection.snapshots]
-            return past[whole[-1] :] if whole else []
-        return past[-1:] if kind in _VALUES else []
+            whole = [at for at in every if at in connection.snapshots]
+            return (
+                [*whole[-1:], *(at for at in past if at > whole[-1])] if whole else []
+            )
+        return every[-1:] if kind in _VALUES else []
 
     def _playback(self, key: str, now: float) -> _Playback | None:
         """The playback of the recorded connection that carries channel *key*."""

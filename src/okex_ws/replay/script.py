@@ -41,8 +41,9 @@ _CAPTURES = {
 class RecordedFrame(NamedTuple):
     """A recorded frame that the program received; *channels* are those of its data.
 
-    *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'`` or
-    ``'word'`` (any other frame, which every client gets).
+    *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'``,
+    ``'made'`` (data of a keyframe, for a client that has none yet) or ``'word'`` (any
+    other frame, which every client gets).
     """
 
     at: float
@@ -95,16 +96,22 @@ class RecordedConnection:
     # Places in `recorded` of whole books, and of answers that refuse.
     snapshots: set[int] = field(default_factory=set)
     refusals: set[int] = field(default_factory=set)
+    # Channels that a keyframe says were acknowledged.
+    standing: set[str] = field(default_factory=set)
     pongs: int = 0
 
     def carries(self, key: str) -> bool:
-        """Whether it has data of channel *key*, or an answer to a subscribe for it."""
-        return key in self.data or ("subscribe", key) in self.answers
+        """Whether it has data of channel *key*, or acknowledged or refused it."""
+        return (
+            key in self.data
+            or key in self.standing
+            or ("subscribe", key) in self.answers
+        )
 
     @property
     def granted(self) -> set[str]:
         """The channels that it acknowledged, or has data of."""
-        found = set(self.data)
+        found = {*self.data, *self.standing}
         for (op, key), places in self.answers.items():
             if op == "subscribe" and not self.refusals.issuperset(places):
                 found.add(key)
@@ -179,6 +186,9 @@ class Script:
         if entry.kind == "in":
             reader.heard(entry)
             self._last_in = max(self._last_in, entry.mono)
+        elif entry.kind == "keyframe":
+            reader.kept(entry)
+            return  # no moment of the exchange's
         elif entry.kind == "control":
             reader.controlled(entry)
         elif entry.kind == "out":
@@ -261,6 +271,7 @@ class Script:
         self.has_pongs = any(connection.pongs for connection in self.connections)
         self.keys = {key for each in self.connections for key in each.data}
         self.keys |= {key for each in self.connections for _, key in each.answers}
+        self.keys |= {key for each in self.connections for key in each.standing}
 
     @property
     def begins(self) -> Moment:
@@ -298,7 +309,7 @@ class _Reader:
     def __init__(self, connection: RecordedConnection, dialect: ReplayDialect) -> None:
         self.connection = connection
         self.outstanding = Outstanding(dialect)
-        self._wire = dialect.wire
+        self._dialect, self._wire = dialect, dialect.wire
         # Set by a close frame, sent or received: later messages were not used.
         self._parting = False
 
@@ -322,6 +333,24 @@ class _Reader:
         connection.recorded.append(
             RecordedFrame(entry.mono, role, entry.payload, opcode, channels)
         )
+
+    def kept(self, entry: Entry) -> None:
+        """Add a keyframe: a channel that stood then, and its depth if it had one."""
+        connection, channel = self.connection, entry.facts["channel"]
+        if self._parting:
+            return
+        connection.standing.add(channel)
+        payload, binary = self._dialect.payload(entry.payload.decode())
+        made = self._messages(entry._replace(payload=payload, binary=binary))
+        match made:
+            case (Push(channel=of, action=action),) if of == channel:
+                place = len(connection.recorded)
+                connection.data[channel].append(place)
+                if action in _SNAPSHOTS:
+                    connection.snapshots.add(place)
+                opcode = 2 if binary else 1
+                frame = RecordedFrame(entry.mono, "made", payload, opcode, (channel,))
+                connection.recorded.append(frame)
 
     def _messages(self, entry: Entry) -> tuple[Message, ...]:
         try:
