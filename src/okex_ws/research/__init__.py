@@ -10,18 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .archived_frame import archive_frame
     from .item_frame import to_frame
     from .recording_export import export
     from .recording_frame import MarketFrame, batches, frame
 
 _HOME = {
     "MarketFrame": "recording_frame",
+    "archive_frame": "archived_frame",
     "batches": "recording_frame",
     "export": "recording_export",
     "frame": "recording_frame",
     "to_frame": "item_frame",
 }
-__all__ = ["MarketFrame", "batches", "export", "frame", "to_frame"]
+__all__ = [
+    "MarketFrame",
+    "archive_frame",
+    "batches",
+    "export",
+    "frame",
+    "to_frame",
+]
 
 
 def __getattr__(name: str) -> Any:

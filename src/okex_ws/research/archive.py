@@ -12,11 +12,11 @@ documented. Therefore a `Window` says how many levels agree, from the best one o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.clock import utc
 from ..model.numbers import decimal
@@ -26,6 +26,7 @@ __all__ = [
     "ArchiveBook",
     "ArchiveTable",
     "ArchiveUnreadable",
+    "ArchivedBest",
     "ArchivedBookRow",
     "Window",
 ]
@@ -73,6 +74,19 @@ class Window:
         return self.levels is not None and self.agreeing == self.levels
 
 
+class ArchivedBest(NamedTuple):
+    """The best levels of a book after a row, at the exchange's time *at*.
+
+    A side that is empty has ``None``.
+    """
+
+    at: datetime
+    bid: Decimal | None
+    bid_size: Decimal | None
+    ask: Decimal | None
+    ask_size: Decimal | None
+
+
 class ArchiveBook:
     """The rows of one archived day of order books, and its windows.
 
@@ -98,17 +112,34 @@ class ArchiveBook:
 
         Updates before a book's first snapshot belong to no window.
         """
-        books: dict[str, _Open] = {}
+        for window, _ in self._ended(lambda book, notes: None):
+            yield window
+
+    def best(self) -> Iterator[tuple[Window, list[ArchivedBest]]]:
+        """Each window, with the best levels after each of its rows that changed them.
+
+        So many rows are held as a window has, since only its end tells whether it is
+        verified.
+        """
+        return self._ended(_Open.note_best)
+
+    def _ended(
+        self, note: Callable[[_Open, list[ArchivedBest]], None]
+    ) -> Iterator[tuple[Window, list[ArchivedBest]]]:
+        """Each window, with what *note* noted of the book after each of its rows."""
+        books: dict[str, tuple[_Open, list[ArchivedBest]]] = {}
         for row in self:
-            book = books.get(row.instrument_id)
+            known = books.get(row.instrument_id)
             if row.is_snapshot:
-                if book is not None:
-                    yield book.ended_by(row)
-                books[row.instrument_id] = _Open(row)
-            elif book is not None:
-                book.update(row)
-        for book in books.values():
-            yield book.unverified()
+                if known is not None:
+                    yield known[0].ended_by(row), known[1]
+                known = books[row.instrument_id] = _Open(row), []
+            elif known is not None:
+                known[0].update(row)
+            if known is not None:
+                note(*known)
+        for book, notes in books.values():
+            yield book.unverified(), notes
 
 
 class _Open:
@@ -120,12 +151,32 @@ class _Open:
         self.updates = 0
         self.asks = dict(first.asks)
         self.bids = dict(first.bids)
+        # The best prices, or ``None`` where they have to be looked for.
+        self._ask: Decimal | None = None
+        self._bid: Decimal | None = None
 
     def update(self, row: ArchivedBookRow) -> None:
         self.updates += 1
         self.end = row.exchange_time
         _apply(self.asks, row.asks)
         _apply(self.bids, row.bids)
+        if self._ask is None or any(price <= self._ask for price in row.asks):
+            self._ask = None
+        if self._bid is None or any(price >= self._bid for price in row.bids):
+            self._bid = None
+
+    def note_best(self, notes: list[ArchivedBest]) -> None:
+        """Add the best level of each side to *notes*, unless the last has the same."""
+        if self._ask is None:
+            self._ask = min(self.asks, default=None)
+        if self._bid is None:
+            self._bid = max(self.bids, default=None)
+        bid, ask = self._bid, self._ask
+        bid_size = None if bid is None else self.bids[bid]
+        ask_size = None if ask is None else self.asks[ask]
+        now = ArchivedBest(self.end, bid, bid_size, ask, ask_size)
+        if not notes or notes[-1][1:] != now[1:]:
+            notes.append(now)
 
     def ended_by(self, last: ArchivedBookRow) -> Window:
         agreeing = _agreeing(self.asks, last.asks, reverse=False)

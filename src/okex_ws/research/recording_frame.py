@@ -26,10 +26,12 @@ class MarketFrame:
 
     *inexact* is how many of its prices and sizes are not what the exchange sent, digit
     by digit, because a ``float64`` has too few of them; 0 with ``exact=True``.
+    *left_out* is how many rows of a file of the archive could not be read.
     """
 
     table: Any
     inexact: int
+    left_out: int = 0
 
     def to_pandas(self) -> Any:
         """The table as a ``pandas.DataFrame``; pandas has to be installed."""
