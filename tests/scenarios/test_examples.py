@@ -8,6 +8,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -113,6 +114,27 @@ def test_a_closed_pipe_ends_the_monitor_cleanly(start: Start) -> None:
     process.stdout = None
 
     assert end_of(process) == (0, "")
+
+
+@pytest.mark.slow
+def test_research_turns_an_archive_day_and_a_recording_into_parquet(
+    start: Start, tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out"
+    process = start("research", "--local", "--seconds", "4", "-o", str(out))
+    said = list(printed(process))
+    code, errors = end_of(process)
+
+    assert (code, errors.count("\n"), "closed the connection" in errors) == (0, 1, True)
+    assert re.search(r"400lv.*tar\.gz: \d+ rows, \d+ of them verified, 0 left", said[0])
+    (grid,) = (line for line in said if line.startswith("live.1.rec.gz: "))
+    ticks, missing = (int(word) for word in re.findall(r" (\d+) ", grid))
+    assert ticks > missing > 0
+    paths = sorted(out.rglob("*.parquet"))
+    rows = {path: parquet.read_metadata(path).num_rows for path in paths}
+    assert len(rows) == 3 + 3 * 3
+    assert min(rows.values()) > 0
 
 
 @pytest.mark.slow
