@@ -110,6 +110,7 @@ def test_another_release_is_named_as_that() -> None:
         '{"links":{},"topics":{"a":[1.5,3,true]},"lost":{}}',
         '{"links":{},"topics":{"a":[true,3,true]},"lost":{}}',
         '{"links":{},"topics":{},"lost":{"a":[1]}}',
+        f'{{"links":{{"3":[{10**400},"x"]}},"topics":{{}},"lost":{{}}}}',
         "[" * 100_000,
     ],
 )

@@ -80,6 +80,18 @@ def test_a_database_is_chosen(network: TcpNetwork, redis: RedisServer) -> None:
         line.stream.close()
 
 
+def test_a_user_without_a_password_is_that_user(
+    network: TcpNetwork, redis: RedisServer
+) -> None:
+    redis.call("ACL", "SETUSER", "pub", "on", "nopass", "~*", "&*", "+@all")
+    line = opened(network, parse(f"redis://pub@127.0.0.1:{redis.port}/0", "via"))
+    try:
+        line.send([("ACL", "WHOAMI")])
+        assert replies(network, line, 1) == [b"pub"]
+    finally:
+        line.stream.close()
+
+
 def test_a_wrong_password_is_told_without_it(
     network: TcpNetwork, redis: RedisServer
 ) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.trust.lease import MAX_CLOCK_JUMP, Era, Lease
+from okex_ws.base.state import State
+from okex_ws.trust.lease import MAX_CLOCK_JUMP, NOTHING, Era, Lease
 from tests.support.causes import because
 
 NOW, OFFSET = 1000.0, 1_700_000_000.0
@@ -49,6 +50,7 @@ class Published(NamedTuple):
     """The part of a value that a mark needs."""
 
     serial: int
+    state: State = State.LIVE
 
 
 class Channel:
@@ -70,6 +72,17 @@ def test_several_channels_are_withdrawn_in_one_store() -> None:
     era.withdraw([third], WHY)
     assert era.withdrawn == {one: 3, other: 7, third: 1}
     assert not era.lost
+
+
+def test_a_channel_without_a_value_leaves_no_mark_for_the_life_of_the_era() -> None:
+    era, one, empty = Era(NOW), Channel(3), Channel(7)
+    empty.current = Published(7, State.CONNECTING)
+
+    era.withdraw([empty], WHY)
+    assert era.withdrawn is NOTHING
+
+    era.withdraw([one, empty], WHY)
+    assert era.withdrawn == {one: 3}
 
 
 def test_a_mark_grows_with_the_value_and_is_never_removed() -> None:

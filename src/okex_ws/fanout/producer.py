@@ -138,9 +138,11 @@ class PublishedView(View):
 
     def evidence(self, now: float, wall: float) -> Evidence | Cause:
         """What vouches for the value, judged as every read judges it."""
-        reading = self._reading
         if self.error is not None:
             return self.error.cause
+        reading = self.readings.get(self.name.topic)
+        if reading is None:
+            return _CHANGING  # it is published before it is attached
         taken = take(reading)
         if taken is None:
             return _CHANGING

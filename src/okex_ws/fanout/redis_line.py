@@ -98,7 +98,7 @@ class RedisLine:
     def _log_in(self, what: str) -> None:
         address = self._address
         hello: list[Word] = ["HELLO", "3"]
-        if address.password:
+        if address.user or address.password:
             hello += ["AUTH", address.user or "default", address.password]
         hello += ["SETNAME", f"okex_ws:{what}:{secrets.token_hex(3)}"]
         self._check(self._ask(hello))

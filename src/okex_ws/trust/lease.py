@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from ..base.state import CLOSED, NO_CAUSE, Cause, CauseCode
+from ..base.state import CLOSED, NO_CAUSE, Cause, CauseCode, State
 from ..base.threads import thread_life
 
 # Seconds. NTP slews by at most 0.5 ms a second, so a difference of a second within one
@@ -58,7 +58,7 @@ class Marked(Protocol):
 
     @property
     def current(self) -> Any:
-        """The present value, with its *serial*."""
+        """The present value, with its *serial* and *state*."""
         ...
 
 
@@ -167,10 +167,16 @@ class Era:
         self.lease = lease
 
     def withdraw(self, channels: Iterable[Marked], cause: Cause) -> None:
-        """Withdraw the present values of all *channels*, in one store."""
-        if self.withdrawn is not EVERYTHING:
-            self.cause = cause
-            marks = {channel: channel.current.serial for channel in channels}
+        """Withdraw the present values of all *channels*, in one store.
+
+        A channel that has none needs no mark, which would last as long as the era.
+        """
+        if self.withdrawn is EVERYTHING:
+            return
+        self.cause = cause
+        present = ((channel, channel.current) for channel in channels)
+        marks = {each: now.serial for each, now in present if now.state is State.LIVE}
+        if marks:
             self.withdrawn = {**self.withdrawn, **marks}
 
     def settle(self) -> None:
