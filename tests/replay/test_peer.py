@@ -148,6 +148,19 @@ def test_of_a_whole_book_it_is_the_snapshot_and_the_changes_since() -> None:
     assert talk.hear(5.0) == said[4:]
 
 
+def test_what_was_left_then_is_no_present_value() -> None:
+    leave = SUBSCRIBE.replace("subscribe", "unsubscribe")
+    left = ACK.replace('"subscribe"', '"unsubscribe"')
+    entries = [*session(heard(1.0, depth(1.0)), end=2.0)]
+    gone = [asked(2.0, leave), heard(2.1, left), heard(30.1, "pong")]
+
+    late = Talk(*entries, *gone)
+    assert len(late.ask("BTC-USDT", now=30.0)) == 1
+    # The twin: if the channel was not left, its newest push still counts.
+    stayed = Talk(*entries, heard(30.1, "pong"))
+    assert stayed.ask("BTC-USDT", now=30.0)[1:] == [depth(1.0)]
+
+
 def kept(mono: float, text: str = "", key: str = "books:BTC-USDT") -> Entry:
     """The entry of a keyframe."""
     facts = {"channel": key, "sha256": digest_of(text.encode())}

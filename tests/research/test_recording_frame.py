@@ -64,6 +64,17 @@ def test_on_a_grid_an_outage_is_rows_without_a_price(path: Path) -> None:
     assert len(outage) == 290
 
 
+def test_a_stretch_is_that_part_of_the_whole(path: Path) -> None:
+    whole = frame(path, BTC, every=0.1).table.to_pylist()
+    rows = frame(path, BTC, every=0.1, start=10.0, end=20.0).table.to_pylist()
+
+    assert [row["at"] for row in rows] == [utc(WALL + n / 10) for n in range(100, 201)]
+    priced = [row for row in rows if row["bid"] is not None]
+    assert len(priced) > 40
+    of_whole = {row["at"]: row["bid"] for row in whole}
+    assert all(of_whole[row["at"]] == row["bid"] for row in priced)
+
+
 def test_a_depth_has_a_column_for_each_price_and_size(path: Path) -> None:
     made = frame(path, BTC, kind="depth", levels=2)
     names = made.table.column_names

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from okex_ws import Feed, Recorder, RecordingDamaged, Replay, State
+from okex_ws.base.clock import utc
 from okex_ws.local_exchange import LocalExchange
 from okex_ws.model.items import BookUpdate
 from okex_ws.recording.format import Entry, read
@@ -76,6 +77,26 @@ def test_a_later_part_alone_has_the_books_of_the_whole(day: tuple[Path, str]) ->
     assert len(alone) > 2
     assert set(alone) < set(whole)
     assert all(whole[at] == book for at, book in alone.items())
+
+
+def test_from_a_start_on_it_reads_that_file_and_has_the_books(
+    day: tuple[Path, str],
+) -> None:
+    path, name = day
+    whole = versions(path, name)
+    start = utc(keyframes(part(path, 1))[-1].wall + 0.1)
+    # What comes before is not read: it need not be whole.
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+    later = versions(path, name, start=start)
+    assert len(later) > 2
+    assert all(whole[at] == book for at, book in later.items())
+    with pytest.raises(RecordingDamaged):
+        versions(path, name)
+    end = utc(start.timestamp() + 1.0)
+    stretch = versions(path, name, start=start, end=end)
+    assert set(stretch) < set(later)
 
 
 def test_without_its_keyframes_it_has_none(day: tuple[Path, str]) -> None:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -209,15 +209,18 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
+def read(
+    path: str | os.PathLike[str], first_part: int = 0
+) -> Generator[Entry, None, None]:
     """The entries of a recording in order, all its parts one after another.
 
     *path* is the first file of the recording. With the file of a later part, that part
-    alone is read. A file may be what ``zcat`` wrote of one, or several parts in order,
-    put together by ``cat``; its last line may be blank. *path* may also name a capture,
-    ``NAME.recv.jsonl`` with or without its suffix, beside ``NAME.recv.times`` and,
-    under v3, ``NAME.deflate.b64``. A capture is one connection, and gives entries for
-    its messages only.
+    alone is read; with *first_part* that part and those after it. A file may be what
+    ``zcat`` wrote of one, or several parts in order, put together by ``cat``; its last
+    line may be blank. *path* may also name a capture, ``NAME.recv.jsonl`` with or
+    without its suffix, beside ``NAME.recv.times`` and, under v3,
+    ``NAME.deflate.b64``. A capture is one connection, and gives entries for its
+    messages only.
 
     Raises:
         OSError: a file cannot be opened.
@@ -230,21 +233,21 @@ def read(path: str | os.PathLike[str]) -> Iterator[Entry]:
         for at, payload, binary in recorded_frames.read(stem):
             yield Entry(at, at, 1, "in", payload, binary)
         return
-    first = None
-    for part in range(last_part(name) + 1):
+    first = _checked_header(name, _lines(name)) if first_part else None
+    for part in range(first_part, last_part(name) + 1):
         own = part_name(name, part)
         try:
             lines = _lines(own)
             header = _checked_header(own, lines)
         except FileNotFoundError:
-            if not part:
+            if part == first_part:
                 raise
             raise RecordingDamaged(own, 1, "this part is missing") from None
         if first is not None and header != first._replace(part=part):
             raise RecordingDamaged(own, 1, "it is no part of the recording before it")
         first = first or header
-        yield from _entries(own, lines, header, inner=part > 0)
-        if first.part:
+        yield from _entries(own, lines, header, inner=part > first_part)
+        if not part and first.part:
             return  # *path* names a later part, which is read alone
 
 

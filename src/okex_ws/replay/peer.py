@@ -358,6 +358,9 @@ class Peer:
         whole book or the value may be that of a keyframe.
         """
         connection = playback.connection
+        # What came before the recorded program left the channel is no present value.
+        left = connection.answers.get(("unsubscribe", key), ())
+        since = max([since, *(at for at in left if at < playback.place)])
         every = [
             at for at in connection.data.get(key, ()) if since < at < playback.place
         ]

@@ -24,12 +24,12 @@ from ..model.credentials import Credentials
 from ..model.items import Tick
 from ..model.venues import Venue, retired
 from ..pool.options import ConnectionOptions
-from ..recording.format import read
 from .feed import ReplayFeed
 from .matching import ConnectionMatcher
 from .network import ReplayNetwork, ReplayTime, ScaledTime, VirtualTime
 from .requests import Recorded
 from .script import Moment, Script
+from .stretch import Stretch
 from .virtual_time import RecordedClock, ScaledClock, VirtualClock, VirtualScheduler
 
 if TYPE_CHECKING:
@@ -79,21 +79,25 @@ class Replay(AsyncClosing):
     feed.updates()`` lets the time of the recording pass. ``for at in replay`` would
     block the loop until the next moment, at any *speed* but ``"max"``.
 
-    At the end of the recording the replay closes its feeds. The whole recording is held
-    in memory meanwhile: of a long one replay a part (``day.3.rec.gz``).
+    At the end of the recording the replay closes its feeds. What it plays is held in
+    memory meanwhile: of a long one replay a part (``day.3.rec.gz``), or a stretch
+    between *start* and *end*.
 
     Args:
         path: the first file of a recording, or a capture.
         speed: how many times as fast: 100 at the most, which threads can keep up with,
             or ``'max'`` (or ``math.inf``) for as fast as it goes.
-        start: where to begin: an aware ``datetime``, or seconds from the beginning.
+        start: where to begin: an aware ``datetime``, or seconds from the beginning. Of
+            a recording in several files, those before the last one with keyframes
+            before *start* are not read.
+        end: where to end, likewise; what comes after it is not read.
         venue: the name of the venue, if several were recorded.
 
     Raises:
         OSError: the recording cannot be read.
         RecordingDamaged: nothing of the recording can be read. If it is damaged further
             on, all before that is played, and the loop, or `run`, ends with this error.
-        ValueError, TypeError: *speed*, *start* or *venue* cannot be right.
+        ValueError, TypeError: *speed*, *start*, *end* or *venue* cannot be right.
     """
 
     def __init__(
@@ -102,12 +106,14 @@ class Replay(AsyncClosing):
         *,
         speed: float | Literal["max"] = 1.0,
         start: datetime | float | None = None,
+        end: datetime | float | None = None,
         venue: str | None = None,
     ) -> None:
         speed = _checked(speed)
         self._path = os.fspath(path)
-        self._script = script = Script(read(self._path), self._path, venue)
-        moments, now = script.moments, _begin(script, start)
+        self._stretch = stretch = Stretch(self._path, start, end)
+        self._script = script = Script(stretch.entries(), self._path, venue)
+        moments, now = script.moments, stretch.begin(script)
         self._next = next(
             (n for n, each in enumerate(moments) if each.mono >= now), len(moments)
         )
@@ -147,12 +153,12 @@ class Replay(AsyncClosing):
 
     @property
     def begins(self) -> datetime:
-        """When the recording begins."""
-        return utc(self._script.begins.wall)
+        """When the recording begins, also if *start* is later."""
+        return utc(self._stretch.origin(self._script).wall)
 
     @property
     def ends(self) -> datetime:
-        """When the recording ends."""
+        """When the recording, or the stretch to *end*, ends."""
         return utc(self._script.ends.wall)
 
     @names_keywords(ConnectionOptions)
@@ -353,27 +359,3 @@ def _checked(speed: object) -> float:
             f" as fast as it goes and loses nothing; got {speed!r}"
         )
     return speed
-
-
-def _begin(script: Script, start: datetime | float | None) -> float:
-    """*start* on the recording's monotonic clock."""
-    first, last = script.begins, script.ends
-    if start is None:
-        return first.mono
-    if isinstance(start, datetime):
-        if start.tzinfo is None:
-            raise ValueError(f"start is an aware datetime, got {start!r}")
-        wall = start.timestamp()
-        moments = (each for each in script.moments if each.wall >= wall)
-        moment = next(moments, last)
-        inside = first.wall <= wall <= last.wall
-        mono = moment.mono - (moment.wall - wall)
-    else:
-        check_number("start", start)
-        mono = first.mono + start
-        inside = first.mono <= mono <= last.mono
-    if not inside:
-        span = f"{utc(first.wall).isoformat()} to {utc(last.wall).isoformat()}"
-        got = start.isoformat() if isinstance(start, datetime) else start
-        raise ValueError(f"start is within the recording, {span}; got {got}")
-    return mono

@@ -54,6 +54,7 @@ def frame(
     exact: bool = False,
     market: str | None = None,
     start: datetime | float | None = None,
+    end: datetime | float | None = None,
     venue: str | None = None,
 ) -> MarketFrame:
     """One instrument of a recording as a `MarketFrame`.
@@ -76,7 +77,7 @@ def frame(
             `Replay.every`; ``None`` gives each change as it came.
         levels: the levels of each side of ``'depth'``.
         exact: numbers as ``decimal128(38, 18)``, not ``float64``.
-        market, start, venue: as for `Replay`; *market* if two have the id.
+        market, start, end, venue: as for `Replay`; *market* if two have the id.
 
     Raises:
         ValueError: an argument cannot be right, or the instrument or a channel for
@@ -85,7 +86,7 @@ def frame(
         OSError, RecordingDamaged: as for `Replay`.
     """
     columns = _check(kind, every, levels, exact)
-    where = market, start, venue
+    where = market, start, end, venue
     found = list(_batches(columns, path, instrument_id, kind, every, levels, where))
     return MarketFrame(columns.table(found), columns.inexact)
 
@@ -100,6 +101,7 @@ def batches(
     exact: bool = False,
     market: str | None = None,
     start: datetime | float | None = None,
+    end: datetime | float | None = None,
     venue: str | None = None,
 ) -> Iterator[Any]:
     """What `frame` gives, as an iterator of `pyarrow.RecordBatch`; errors are its own.
@@ -108,7 +110,7 @@ def batches(
     holds. A writer of Parquet takes them one by one.
     """
     columns = _check(kind, every, levels, exact)
-    where = market, start, venue
+    where = market, start, end, venue
     return _batches(columns, path, instrument_id, kind, every, levels, where)
 
 
@@ -130,11 +132,13 @@ def _batches(
     kind: str,
     every: float | None,
     levels: int,
-    where: tuple[str | None, datetime | float | None, str | None],
+    where: tuple[
+        str | None, datetime | float | None, datetime | float | None, str | None
+    ],
 ) -> Iterator[Any]:
-    market, start, venue = where
+    market, start, end, venue = where
     levels = levels if kind == "depth" else 1
-    with Replay(path, speed="max", start=start, venue=venue) as replay:
+    with Replay(path, speed="max", start=start, end=end, venue=venue) as replay:
         found, channels = find_channels(replay, instrument_id, market, kind)
         told: list[Item] = []
         feed = replay.feed()
