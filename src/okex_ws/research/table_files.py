@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from ..base.threads import Closing
 from ..model.items import Item
 from .frame_columns import Columns, columns_of
 from .frame_rows import Row
@@ -36,7 +36,7 @@ class PartFile:
         self.part.unlink(missing_ok=True)
 
 
-class TableFiles:
+class TableFiles(Closing):
     """The files of one export: ``DAY/INSTRUMENT/KIND.parquet``, or ``.csv``.
 
     `take` gets each item with its rows; `finish` closes all and returns their paths. At
@@ -52,15 +52,8 @@ class TableFiles:
         self._open: dict[tuple[str, str], _TableFile] = {}
         self._done: list[Path] = []
 
-    def __enter__(self) -> TableFiles:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove what is unfinished."""
         for each in self._open.values():
             each.drop()
 

@@ -15,9 +15,9 @@ import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 
 from ..base.state import State
+from ..base.threads import Closing
 from ..model.items import BookUpdate, Gap, Item, Trade
 from ..model.reports import StateChange
 from .frame_rows import Row
@@ -40,7 +40,7 @@ _EXCHANGES = {
 }
 
 
-class TardisFiles:
+class TardisFiles(Closing):
     """The files of one export for readers of Tardis's CSV.
 
     *wanted* has market, id and channels of each instrument. Raises ``ValueError`` if
@@ -67,15 +67,8 @@ class TardisFiles:
         self._done: list[Path] = []
         self._outages = _CsvFile(PartFile(self._folder / "outages.csv"), _OUTAGES)
 
-    def __enter__(self) -> TardisFiles:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove what is unfinished."""
         for each in (*self._open.values(), self._outages):
             each.drop()
 
