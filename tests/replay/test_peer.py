@@ -291,6 +291,28 @@ def test_what_was_recorded_but_is_not_there_now_is_quiet() -> None:
     assert json.loads(ack)["event"] == "subscribe"
 
 
+def test_what_another_connection_carried_ends_with_that() -> None:
+    end = at(2.0, "end", 2, cause="ConnectionLost", why="reset")
+    eth = heard(1.0, depth(1.0, name="ETH-USDT"), 2)
+    entries = [opened(), opened(0.0, 2, line=2), heard(0.5, depth(0.5)), eth]
+    again = [opened(5.0, 2, line=2), heard(6.0, depth(6.0, name="ETH-USDT"), 2)]
+    again = [each._replace(connection=3) for each in again]
+    rest = [heard(9.0, depth(9.0))]
+    talk = Talk(*entries, end, *again, *rest)
+    talk.ask("BTC-USDT", "ETH-USDT", now=0.1)
+
+    (_, _, left) = talk.hear(3.0)
+    assert json.loads(left)["event"] == "unsubscribe"
+    assert json.loads(left)["arg"]["instId"] == "ETH-USDT"
+    assert talk.peer.due() == 9.0
+    # Once the next opening is there, it is had of that.
+    assert talk.ask("ETH-USDT", now=6.5)[1:] == [depth(6.0, name="ETH-USDT")]
+    # The twin: what does not end is not left.
+    stays = Talk(*entries, *rest)
+    stays.ask("BTC-USDT", "ETH-USDT", now=0.1)
+    assert len(stays.hear(3.0)) == 2
+
+
 # --- Pings, words, ends -------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ from okex_ws.base.clock import utc
 from okex_ws.local_exchange import LocalExchange, deflate
 from okex_ws.recording.format import Entry
 from tests.support.recordings import (
+    ACK,
     SUBSCRIBE,
     WALL,
     asked,
@@ -719,6 +720,42 @@ def test_a_feed_of_a_replay_is_told_of_its_connections(path: Path) -> None:
 
     assert [error.cause.code for error in told] == ["tls"]  # type: ignore[attr-defined]
     assert [error.cause.code for error in ear.errors] == ["unreadable"]  # type: ignore[attr-defined]
+
+
+# --- What the recorded program left ---------------------------------------------------
+
+
+def leaving(end: float = 39.0) -> list[Entry]:
+    """The program left the channel after 10 s, and its connection went on."""
+    leave = SUBSCRIBE.replace("subscribe", "unsubscribe")
+    left = ACK.replace('"subscribe"', '"unsubscribe"')
+    first = [each for each in session(*PUSHES[:9], end=end) if each.mono <= 10.0]
+    rest = [each for each in session(end=end) if each.mono > 10.0]
+    return [*first, asked(10.0, leave), heard(10.05, left), *rest]
+
+
+def lives(path: Path, **more: Any) -> list[float]:
+    """The seconds at which a program that stays has a live book."""
+    with Replay(path, speed="max", **more) as replay:
+        (sub,) = replay.feed().subscribe([BTC[0]])
+        return [
+            round(at.timestamp() - WALL, 3)
+            for at in replay
+            if sub.state is State.LIVE and sub.GetDepth()
+        ]
+
+
+def test_a_channel_that_was_left_then_is_live_no_more(path: Path) -> None:
+    write(path, *leaving())
+    assert max(lives(path)) == 10.0
+    assert lives(path, start=20.0) == []
+
+
+def test_a_channel_that_was_not_left_goes_on_by_its_pongs(path: Path) -> None:
+    # The twin: the same, but for the answer that says that it was left.
+    kept = [each for each in leaving() if b"unsubscribe" not in each.payload]
+    write(path, *kept)
+    assert max(lives(path)) > 35.0
 
 
 # --- On a grid ----------------------------------------------------------------------

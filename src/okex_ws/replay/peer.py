@@ -46,6 +46,12 @@ class _Playback:
         self.pending: dict[int, _PendingRequest] = {}
         self._found: int | None = None
 
+    @property
+    def ends_at(self) -> float:
+        """When nothing comes of it any more, though the client's connection goes on."""
+        over = not self.own and self.wanted
+        return self.connection.ends_at if over else math.inf
+
     def rescan(self) -> None:
         """Look for the next frame anew: other frames are wanted now."""
         self._found = None
@@ -69,7 +75,8 @@ class _Playback:
         if recorded.role == "made":
             return not self.hungry.isdisjoint(recorded.channels)
         if recorded.role == "answer":
-            return place in self.pending
+            left = self.connection.leaves.get(place, ())
+            return place in self.pending or not self.wanted.isdisjoint(left)
         return self.own and (
             recorded.role == "word" or (recorded.role == "pong" and awaits_pong)
         )
@@ -144,11 +151,9 @@ class Peer:
     def _at(self, playback: _Playback) -> float:
         place = playback.next(self._pings > 0)
         recorded = playback.connection.recorded
-        return (
-            recorded[place].at
-            if place < len(recorded) and self.end is None
-            else math.inf
-        )
+        if self.end is not None:
+            return math.inf
+        return recorded[place].at if place < len(recorded) else playback.ends_at
 
     def advance(self, now: float) -> None:
         """Send what is due by *now*, and end the connection if its end has come."""
@@ -157,10 +162,22 @@ class Peer:
             if self._at(playback) > min(now, self._ends_at()):
                 break
             place = playback.next(self._pings > 0)
+            if place == len(playback.connection.recorded):
+                self._leave(playback)
+                continue
             playback.place = place + 1
             self._play(playback, place)
         if now >= self._ends_at():
             self._finish()
+
+    def _leave(self, playback: _Playback) -> None:
+        """Unsubscribe what another recorded connection carried, which is over.
+
+        Its last values would else stay the client's present ones.
+        """
+        self._playbacks.remove(playback)
+        for key in sorted(playback.wanted):
+            self._send_message(self._dialect.answer("unsubscribe", key, None))
 
     def _play(self, playback: _Playback, place: int) -> None:
         recorded = playback.connection.recorded[place]
@@ -171,6 +188,11 @@ class Peer:
             self._pings -= 1
             self._ponged = place
             self._rescan()
+        elif recorded.role == "answer" and pending is None:
+            # The recorded program left the channel: for this client, too, nothing
+            # comes any more, and what came is no present value.
+            left = playback.connection.leaves[place]
+            self._grant(playback, _PendingRequest("unsubscribe", None, left), place)
         elif pending is not None:
             payload = self._dialect.renumbered(payload, pending.number)
             self._grant(playback, pending, place)

@@ -96,6 +96,8 @@ class RecordedConnection:
     # Places in `recorded` of whole books, and of answers that refuse.
     snapshots: set[int] = field(default_factory=set)
     refusals: set[int] = field(default_factory=set)
+    # Places of answers to unsubscribes, with their channels.
+    leaves: dict[int, list[str]] = field(default_factory=dict)
     # Channels that a keyframe says were acknowledged.
     standing: set[str] = field(default_factory=set)
     pongs: int = 0
@@ -378,6 +380,8 @@ class _Reader:
             return "word"
         for key in keys:
             answers[op, key].append(place)
+        if op == "unsubscribe" and not isinstance(message, Refused):
+            self.connection.leaves[place] = keys
         return "answer" if keys else "word"
 
     def controlled(self, entry: Entry) -> None:
