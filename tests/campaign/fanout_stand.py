@@ -8,6 +8,7 @@ of their lines leads through a proxy that can be cut, stalled or slowed.
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import re
 import signal
@@ -18,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from okex_ws import Feed, Reconnect, State, Timeouts, WSSubscription
 from okex_ws.fanout.envelope import Forwarded as Message
@@ -83,6 +84,7 @@ class FanoutStand:
             stack.callback(self.end_producers)
             self.produce()
             self._read(stack)
+            self._read_elsewhere(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -92,15 +94,20 @@ class FanoutStand:
     def _url(self, port: int, database: int = 0) -> str:
         return f"redis://127.0.0.1:{port}/{database}?name=test"
 
-    def produce(self, database: int = 0, ids: tuple[str, ...] = IDS) -> None:
-        """Start a producer, of *ids*, in that database of Redis."""
+    def produce(
+        self, database: int = 0, ids: tuple[str, ...] = IDS, ahead: float = 0.0
+    ) -> None:
+        """Start a producer, of *ids*, in that database of Redis.
+
+        Its clock is *ahead* seconds ahead.
+        """
         endpoint = f"ws://127.0.0.1:{self.line.port}/ws/v5"
         words = [endpoint, self._url(self.far.port, database), str(LEASE)]
         self.producers.append(
             subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.campaign.fanout_producer"),
-                    *(*words, ",".join(ids), ",".join(CHANNELS)),
+                    *(*words, ",".join(ids), ",".join(CHANNELS), str(ahead)),
                 ],
                 env=untraced(),
                 stdin=subprocess.PIPE,
@@ -143,6 +150,34 @@ class FanoutStand:
             thread = threading.Thread(target=self._keep_reading, args=(judges,))
             self._threads.append(thread)
             thread.start()
+
+    def _read_elsewhere(self, stack: contextlib.ExitStack) -> None:
+        """A reader in a process of its own, whose reads are judged here."""
+        name = IDS[0]
+        words = [self._url(self.redis.port), name]
+        self.elsewhere = process = subprocess.Popen(
+            [sys.executable, "-m", "tests.campaign.fanout_reader", *words],
+            env=untraced(),
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        stack.callback(process.stdout.close)
+        stack.callback(process.wait, 10)
+        truths: dict[str, Truth] = {"depth5": Truth(self.exchange, f"books5:{name}")}
+        self.far_judge = Judge(process, truths, LEASE, lambda: None, StallingClock())
+        thread = threading.Thread(target=self._judge_lines, args=(process.stdout,))
+        thread.start()
+        stack.callback(thread.join, 10)
+        stack.callback(process.kill)
+
+    def _judge_lines(self, lines: IO[bytes]) -> None:
+        try:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    start, until, given = json.loads(line)
+                    self.far_judge.judge_told(given, start, until)
+        except BaseException as error:
+            self._errors.append(error)
 
     def _judged(self, feed: Feed, name: str, clock: StallingClock) -> Judge:
         truths: dict[str, Truth] = {
@@ -249,7 +284,7 @@ class FanoutStand:
         """What the judges found."""
         for error in self._errors:
             result.violate(f"{NAME}: a reader ended: {error!r}")
-        for judge in self.judges:
+        for judge in (*self.judges, self.far_judge):
             found = judge.found
             result.reads += found.reads
             result.prices += found.prices
@@ -571,3 +606,49 @@ def _fewer(stand: FanoutStand) -> Iterator[None]:
     yield
     stand.end_producers()
     stand.produce()
+
+
+@_fault("a producer whose clock is a day off takes over")
+def _day_off(stand: FanoutStand) -> Iterator[None]:
+    stand.end_producers()
+    stand.produce(ahead=stand.rng.choice((-86_400.0, 86_400.0)))
+    stand.pause(2.0, 6.0)
+    yield
+    stand.end_producers()
+    stand.produce()
+
+
+@_fault("the last message of an instrument that became quiet is lost")
+def _quiet(stand: FanoutStand) -> Iterator[None]:
+    channel = f"{PREFIX}:t:books5:{QUIET}".encode()
+    stand.near.replace(channel, channel[:-4] + b"LOST")
+    stand.pause(0.2, 1.0)
+    stand.exchange.silence(f"books5:{QUIET}")
+    stand.pause(0.0, 2.0 * LEASE)
+    yield
+    stand.near.heal()
+    stand.exchange.resume()
+
+
+@_fault("a reader stands still (SIGSTOP)")
+def _reader_stopped(stand: FanoutStand) -> Iterator[None]:
+    stand.elsewhere.send_signal(signal.SIGSTOP)
+    stand.pause(0.1, 8.0)
+    yield
+    stand.elsewhere.send_signal(signal.SIGCONT)
+    # Its first reads after that are the ones that could be stale.
+    stand.pause(0.5, 1.0)
+
+
+@_fault("the readers' Python is busy")
+def _busy(stand: FanoutStand) -> Iterator[None]:
+    end = time.monotonic() + stand.rng.uniform(0.1, 1.5 * LEASE)
+    before = sys.getswitchinterval()
+    # One thread that computes, and lets no other one in.
+    sys.setswitchinterval(60.0)
+    try:
+        while time.monotonic() < end:
+            pass
+    finally:
+        sys.setswitchinterval(before)
+    yield

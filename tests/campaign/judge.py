@@ -82,7 +82,7 @@ class Judge:
 
     def __init__(
         self,
-        subscription: WSSubscription,
+        subscription: Any,
         truths: Mapping[str, Truth],
         lease: float,
         dead_since: Callable[[], float | None],
@@ -192,6 +192,18 @@ class Judge:
         self._check_choice(via, placed, until)
         if isinstance(given, (Depth, BestBidAsk)):
             self._check_epoch(via, given, placed, told)
+
+    def judge_told(self, given: dict[str, Any], start: float, until: float) -> None:
+        """Judge what a reader in another process was given, at these moments."""
+        self.found.reads += 1
+        self.found.prices += 1
+        for truth in self.truths.values():
+            truth.keep_up(time.monotonic())
+        placed = self._recognise(given, False, time.monotonic())
+        if placed is None:
+            self.found.wrong.append(f"what was never sent: {given!r:.2000}")
+        else:
+            self._check_age("another process", placed, start, until, None)
 
     def holds(self, exchange: LocalExchange) -> bool:
         """Whether a whole book is what the exchange says it is, while it is at rest."""

@@ -9,6 +9,7 @@ and for later connections, until `heal`.
         proxy.heal()              # what was held back comes through
         proxy.cut([1, 2, 700])    # server -> client in segments of these sizes, cyclic
         proxy.throttle(1000)      # server -> client at 1,000 bytes a second
+        proxy.replace(b"a", b"b")  # server -> client, bytes of the same length
         proxy.inject(b"garbage")  # to every client, in the middle of what comes
         proxy.reset()             # RST to both ends of every connection
 """
@@ -73,6 +74,7 @@ class Proxy:
         self._stalled = self._stopping = False
         self._sizes: Iterator[int] | None = None
         self._rate: float | None = None
+        self._swap: tuple[bytes, bytes] | None = None
         self._next_at = 0.0
         self._thread = threading.Thread(target=self._run, name="fault proxy")
         self._thread.start()
@@ -97,6 +99,11 @@ class Proxy:
     def one_byte(self) -> None:
         """Send to clients one byte a segment."""
         self.cut([1])
+
+    def replace(self, old: bytes, new: bytes) -> None:
+        """Send *new* in place of *old*, of as many bytes, to the clients."""
+        assert len(old) == len(new)
+        self._order(lambda: self._set(swap=(old, new)))
 
     def inject(self, garbage: bytes) -> None:
         """Send *garbage* to every client, after the bytes that are held for it."""
@@ -139,8 +146,10 @@ class Proxy:
         stalled: bool = False,
         rate: float | None = None,
         sizes: Iterator[int] | None = None,
+        swap: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._stalled, self._rate, self._sizes = stalled, rate, sizes
+        self._swap = swap
         self._next_at = 0.0
 
     def _inject(self, garbage: bytes) -> None:
@@ -248,6 +257,8 @@ class Proxy:
         with contextlib.suppress(BlockingIOError):
             data = source.recv(_CHUNK)
             held += data
+            if self._swap is not None and source is link.server:
+                held[:] = held.replace(*self._swap)
             if not data:
                 link.ended.add(source)
 
