@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import tracemalloc
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,46 @@ def test_a_file_of_another_recording_is_none_of_it(path: Path) -> None:
     write(path.with_name("day.1.rec.gz"), KEYFRAME, recording="bb", part=1)
     with pytest.raises(RecordingDamaged, match="no part of the recording"):
         monos(path, 25.0)
+
+
+def long(folder: Path, parts: int) -> Path:
+    """A recording of a minute a file, each of which begins with a keyframe."""
+    folder.mkdir()
+    for part in range(parts):
+        begins = 60.0 * part
+        first = opened(begins) if part == 0 else opened(0.0, again=True)
+        kept = [KEYFRAME._replace(wall=WALL + begins, mono=begins)] if part else []
+        times = [begins + n / 10 for n in range(600)]
+        said = [heard(mono, depth(mono, f"{mono:.1f}1")) for mono in times]
+        name = f"day.{part}.rec.gz" if part else "day.rec.gz"
+        write(folder / name, first, *kept, *said, part=part)
+    return folder / "day.rec.gz"
+
+
+def peak(path: Path, **stretch: Any) -> int:
+    """The most bytes that a replay of a stretch holds."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with Replay(path, speed="max", **stretch) as replay:
+            (btc,) = replay.feed().subscribe(["BTC-USDT"])
+            assert any(btc.GetDepth() for _ in replay)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_stretch_takes_as_much_of_a_long_recording_as_of_a_short_one(
+    tmp_path: Path,
+) -> None:
+    short, day = long(tmp_path / "short", 2), long(tmp_path / "day", 12)
+    peak(short, start=60.0, end=119.0)  # what is imported and cached once
+    least = peak(short, start=60.0, end=119.0)
+
+    assert peak(day, start=60.0, end=119.0) < least * 1.2
+    assert peak(day, start=600.0, end=659.0) < least * 1.2
+    # The twin: all of it takes more.
+    assert peak(day) > least * 3
 
 
 @pytest.mark.parametrize("end", [31.0, utc(WALL + 31.0)])

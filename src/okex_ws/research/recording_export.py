@@ -42,6 +42,7 @@ def export(
     levels: int = 5,
     exact: bool = False,
     start: datetime | float | None = None,
+    end: datetime | float | None = None,
     venue: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Path, ...]:
@@ -58,7 +59,7 @@ def export(
     The recording is played once, and some thousand rows of each table are in memory.
 
     Args:
-        path, start, venue: as for `Replay`.
+        path, start, end, venue: as for `Replay`.
         form: one of `FORMS`.
         tables: which of `TABLES` (``'depth'`` has *levels* a side).
         instruments: the ids (default: all that were recorded).
@@ -73,7 +74,7 @@ def export(
     _check(form, tables)
     check_whole("levels", levels)
     check_flag("exact", exact)
-    with Replay(path, speed="max", start=start, venue=venue) as replay:
+    with Replay(path, speed="max", start=start, end=end, venue=venue) as replay:
         wanted = _chosen(replay, instruments)
         if form == "tardis":
             files: TableFiles | TardisFiles = TardisFiles(folder, wanted)

@@ -95,6 +95,8 @@ def test_it_begins_where_it_is_told(
 ) -> None:
     _, whole = told(capsys, cli_recordings.whole(path), "--all")
     _, part = told(capsys, path, "--all", "--start", "10")
+    _, less = told(capsys, path, "--all", "--start", "10", "--end", "15")
+    assert 0 < len(less) < len(part)
 
     assert 0 < part.count(" depth ") < whole.count(" depth ")
     assert part.splitlines()[0].startswith("2023-11-14T22:13:30")

@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
             levels=options.levels,
             exact=options.exact,
             start=options.start,
+            end=options.end,
             venue=options.venue,
             progress=tell,
         )

@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
     with refusing():
         check_form(path)
     code = GOOD
-    with open_recording(options.recording, options.start, options.venue) as recording:
+    stretch = options.start, options.venue, options.end
+    with open_recording(options.recording, *stretch) as recording:
         recorded = _chosen(recording, options.instrument)
         begins = _begins(recording, options.start)
         chart = ChartData(recorded[1], begins, recording.ends)

@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
     The code says failed if a channel was refused.
     """
     told = bool(options.instruments or options.all)
-    with open_recording(options.recording, options.start, options.venue) as recording:
+    stretch = options.start, options.venue, options.end
+    with open_recording(options.recording, *stretch) as recording:
         if not recording.instruments:
             say(f"no channel of an instrument is recorded in {options.recording}")
         if not told:

@@ -19,7 +19,7 @@ Recorded = tuple[str, str, tuple[str, ...]]
 
 
 def ask_recording(parser: argparse.ArgumentParser) -> None:
-    """Add the argument RECORDING, ``--start`` and ``--venue``."""
+    """Add the argument RECORDING, ``--start``, ``--end`` and ``--venue``."""
     option = parser.add_argument
     option("recording", metavar="RECORDING", help="its first file, or one part of it")
     option(
@@ -27,6 +27,12 @@ def ask_recording(parser: argparse.ArgumentParser) -> None:
         type=moment,
         metavar="T",
         help="where to begin: seconds, or a moment like 2026-11-26T08:45:00 (UTC)",
+    )
+    option(
+        "--end",
+        type=moment,
+        metavar="T",
+        help="where to end, likewise; files after that are not read",
     )
     option("--venue", metavar="NAME", help="which one, if several were recorded")
 
@@ -52,11 +58,14 @@ def moment(text: str) -> datetime | float:
 
 
 def open_recording(
-    path: str, start: datetime | float | None, venue: str | None
+    path: str,
+    start: datetime | float | None,
+    venue: str | None,
+    end: datetime | float | None = None,
 ) -> Replay:
     """Open the recording in *path*; in virtual time, so that no item is lost."""
     with refusing():
-        return Replay(path, speed=math.inf, start=start, venue=venue)
+        return Replay(path, speed=math.inf, start=start, end=end, venue=venue)
 
 
 def chosen(replay: Replay, wanted: Sequence[str]) -> list[Recorded]:
