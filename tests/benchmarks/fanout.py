@@ -1,13 +1,14 @@
 """The fan-out beside a pair by hand: `python -m tests.benchmarks.fanout`.
 
 An exchange of this machine sends `depth5` of 100 instruments, each about 20 times a
-second, and ten whole books. One process publishes all of it through Redis, and others
-read ten instruments each. Ours are two feeds. By hand, a loop of websocket-client
+second (``--rates``: other rates, each a row), and ten whole books. One process
+publishes all of it through Redis, and others read ten instruments each. Ours are two feeds. By hand, a loop of websocket-client
 publishes each text with redis-py, and a loop of redis-py with hiredis reads and parses
 it (with orjson, where that is installed): no evidence, no proof, no state.
 
 What is added is the lateness of a text at a reader after the producer's own callback,
 on one clock. CPU is that of the whole process for each message. Rounds alternate.
+``--memory 600`` prints what Redis uses, ten times in so many seconds of ours.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +82,12 @@ def venue(port: str) -> Venue:
 # --- The roles, each a process of its own ---------------------------------------------
 
 
-def exchange(*_: str) -> None:
-    """Say the port, and trade until standard input ends."""
-    with LocalExchange(instruments=IDS, pace=60.0, interval=0.05) as made:
+def exchange(rate: str, *_: str) -> None:
+    """Say the port, and trade until standard input ends: *rate* depths a second."""
+    per_second = float(rate)
+    with LocalExchange(
+        instruments=IDS, pace=3.0 * per_second, interval=1.0 / per_second
+    ) as made:
         print(made.url_v5.rpartition(":")[2].partition("/")[0], flush=True)
         sys.stdin.read()
 
@@ -186,11 +191,13 @@ def start(*words: str) -> subprocess.Popen[str]:
     )
 
 
-def play(who: str, redis: RedisServer, readers: int, seconds: float) -> dict[str, Any]:
+def play(
+    who: str, redis: RedisServer, readers: int, seconds: float, rate: float
+) -> dict[str, Any]:
     """One round: *who* publishes, and *readers* read."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        market = start("exchange")
+        market = start("exchange", str(rate))
         stack.callback(lambda: (market.communicate(), None))
         assert market.stdout is not None
         port = market.stdout.readline().strip()
@@ -224,6 +231,24 @@ def _info(redis: RedisServer, name: str) -> str:
     return next(line for line in lines if line.startswith(f"{name}:")).partition(":")[2]
 
 
+def watch_memory(redis: RedisServer, seconds: float, rate: float) -> None:
+    """Print the memory of Redis ten times while one of ours publishes to one reader."""
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(seconds / 10):
+            used, peak = (_info(redis, f"used_memory{end}") for end in ("", "_peak"))
+            print(f"{int(used) / 2**20:8.3f} MB, at most {int(peak) / 2**20:.3f}")
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        play("ours", redis, 1, seconds, rate)
+    finally:
+        ended.set()
+        sampler.join()
+
+
 def main() -> None:
     """Measure, and print a table of medians."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fanout")
@@ -231,6 +256,8 @@ def main() -> None:
     parser.add_argument("--readers", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--rates", type=float, nargs="+", default=[20.0])
+    parser.add_argument("--memory", type=float, metavar="SECONDS")
     parser.add_argument("--json", type=Path, metavar="OUT")
     options = parser.parse_args()
     if options.role:
@@ -240,11 +267,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         redis = RedisServer(Path(folder))
         try:
-            for readers in options.readers:
+            if options.memory is not None:
+                watch_memory(redis, options.memory, options.rates[0])
+                return
+            for rate, readers in product(options.rates, options.readers):
                 for _ in range(options.rounds):
                     for who in ("ours", "hand"):
-                        row = play(who, redis, readers, options.seconds)
-                        found.setdefault(f"{who}, {readers} readers", []).append(row)
+                        row = play(who, redis, readers, options.seconds, rate)
+                        name = f"{who}, {readers} readers, {100 * rate:g}/s"
+                        found.setdefault(name, []).append(row)
         finally:
             redis.kill()
     show(found)
@@ -255,13 +286,13 @@ def main() -> None:
 def show(found: dict[str, list[dict[str, Any]]]) -> None:
     """A row for each, of medians over the rounds."""
     names = list(next(iter(found.values()))[0])
-    print(f"{'':18}" + "".join(f"{name:>13}" for name in names))
+    print(f"{'':26}" + "".join(f"{name:>13}" for name in names))
     for who, rows in found.items():
         cells = (
             statistics.median(row[name] for row in rows if row[name] is not None)
             for name in names
         )
-        print(f"{who:18}" + "".join(f"{cell:13.2f}" for cell in cells))
+        print(f"{who:26}" + "".join(f"{cell:13.2f}" for cell in cells))
 
 
 if __name__ == "__main__":
