@@ -2,9 +2,10 @@
 
 An exchange of this machine sends `depth5` of 100 instruments, each about 20 times a
 second (``--rates``: other rates, each a row), and ten whole books. One process
-publishes all of it through Redis, and others read ten instruments each. Ours are two feeds. By hand, a loop of websocket-client
-publishes each text with redis-py, and a loop of redis-py with hiredis reads and parses
-it (with orjson, where that is installed): no evidence, no proof, no state.
+publishes all of it through Redis, and others read ten instruments each. Ours are two
+feeds. By hand, a loop of websocket-client publishes each text with redis-py, and a loop
+of redis-py with hiredis reads and parses it (with orjson, where that is installed): no
+evidence, no proof, no state.
 
 What is added is the lateness of a text at a reader after the producer's own callback,
 on one clock. CPU is that of the whole process for each message. Rounds alternate.

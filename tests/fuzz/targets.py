@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 import okex_ws
 from okex_ws.model.numbers import NUMBERS
-from tests.fuzz import answers, books, frames, framing, history, identities, streams
+from tests.fuzz import (
+    answers,
+    binary,
+    books,
+    frames,
+    framing,
+    history,
+    identities,
+    streams,
+)
 from tests.fuzz.corpus import Corpus
 
 
@@ -45,6 +54,7 @@ TARGETS: tuple[Target, ...] = (
     Target("sentences", frames.make_sentence, frames.check_sentence),
     Target("books", books.make_book, books.check_book, 3),
     Target("numbers", answers.make_number, answers.check_number),
+    Target("binary messages", binary.make_binary, binary.check_binary),
     Target("framing", streams.make_frames, framing.check_framing, 2),
     Target("framing, small", streams.make_frames, framing.check_small_framing, 4),
     Target("http answers", answers.make_answer, answers.check_answer),
