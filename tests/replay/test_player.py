@@ -751,6 +751,23 @@ def test_a_channel_that_was_left_then_is_live_no_more(path: Path) -> None:
     assert lives(path, start=20.0) == []
 
 
+def test_where_messages_are_missing_no_book_goes_on(path: Path) -> None:
+    calm = [each for each in session(*PUSHES, end=39.0) if each.payload == b"pong"]
+    rest = [heard(20.0, depth(20.0, "120.1")), *(e for e in calm if e.mono > 9.5)]
+    rest.sort(key=lambda each: each.mono)
+    first = [each for each in session(*PUSHES, end=39.0) if each.mono <= 9.5]
+    lost = at(9.5, "lost", 0, count=3, why="too slow")
+
+    write(path, *first, lost, *rest)
+    live = lives(path)
+    assert 9.0 in live
+    assert not [mono for mono in live if 9.5 <= mono < 20.0]
+    assert max(live) > 35.0
+    # The twin: with nothing missing the book of a quiet market goes on.
+    write(path, *first, *rest)
+    assert [mono for mono in lives(path) if 9.5 <= mono < 20.0]
+
+
 def test_a_channel_that_was_not_left_goes_on_by_its_pongs(path: Path) -> None:
     # The twin: the same, but for the answer that says that it was left.
     kept = [each for each in leaving() if b"unsubscribe" not in each.payload]

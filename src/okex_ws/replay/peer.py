@@ -72,6 +72,8 @@ class _Playback:
     ) -> bool:
         if recorded.role == "data":
             return not self.wanted.isdisjoint(recorded.channels)
+        if recorded.role == "lost":
+            return bool(self.wanted)
         if recorded.role == "made":
             return not self.hungry.isdisjoint(recorded.channels)
         if recorded.role == "answer":
@@ -176,11 +178,22 @@ class Peer:
         Its last values would else stay the client's present ones.
         """
         self._playbacks.remove(playback)
+        self._unsubscribe(playback)
+
+    def _unsubscribe(self, playback: _Playback) -> None:
         for key in sorted(playback.wanted):
             self._send_message(self._dialect.answer("unsubscribe", key, None))
+        playback.wanted.clear()
+        playback.hungry.clear()
 
     def _play(self, playback: _Playback, place: int) -> None:
         recorded = playback.connection.recorded[place]
+        if recorded.role == "lost":
+            # A newer value may be missing: the client has to begin anew.
+            self._unsubscribe(playback)
+            self._left_at = recorded.at
+            self._rescan()
+            return
         pending = playback.pending.pop(place, None)
         payload = recorded.payload
         self._feed(playback, place)
@@ -382,7 +395,8 @@ class Peer:
         connection = playback.connection
         # What came before the recorded program left the channel is no present value.
         left = connection.answers.get(("unsubscribe", key), ())
-        since = max([since, *(at for at in left if at < playback.place)])
+        ends = (at for at in (*left, *connection.losses) if at < playback.place)
+        since = max([since, *ends])
         every = [
             at for at in connection.data.get(key, ()) if since < at < playback.place
         ]

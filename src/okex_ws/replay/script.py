@@ -42,6 +42,7 @@ class RecordedFrame(NamedTuple):
     """A recorded frame that the program received; *channels* are those of its data.
 
     *role* is ``'data'``, ``'answer'`` (to a request), ``'pong'``, ``'login'``,
+    ``'lost'`` (no frame: some may be missing here),
     ``'made'`` (data of a keyframe, for a client that has none yet) or ``'word'`` (any
     other frame, which every client gets).
     """
@@ -98,6 +99,8 @@ class RecordedConnection:
     refusals: set[int] = field(default_factory=set)
     # Places of answers to unsubscribes, with their channels.
     leaves: dict[int, list[str]] = field(default_factory=dict)
+    # Places where messages of any channel may be missing in the recording.
+    losses: list[int] = field(default_factory=list)
     # Channels that a keyframe says were acknowledged.
     standing: set[str] = field(default_factory=set)
     pongs: int = 0
@@ -174,6 +177,10 @@ class Script:
     # --- Reading --------------------------------------------------------------------
 
     def _take(self, entry: Entry) -> None:
+        if entry.kind == "lost":
+            for each in self._open.values():
+                each.missed(entry)
+            return
         if entry.kind in ("open", "failed"):
             if not self._opened(entry):
                 return
@@ -335,6 +342,14 @@ class _Reader:
         connection.recorded.append(
             RecordedFrame(entry.mono, role, entry.payload, opcode, channels)
         )
+
+    def missed(self, entry: Entry) -> None:
+        """Messages of any connection may be missing here: the recorder lost them."""
+        connection = self.connection
+        if connection.ends_at == math.inf:
+            connection.losses.append(len(connection.recorded))
+            at = max(entry.mono, connection.last_at)
+            connection.recorded.append(RecordedFrame(at, "lost", b"", 0))
 
     def kept(self, entry: Entry) -> None:
         """Add a keyframe: a channel that stood then, and its depth if it had one."""
