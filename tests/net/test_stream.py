@@ -222,6 +222,7 @@ def test_a_peer_that_does_not_speak_tls_is_told(network: TcpNetwork) -> None:
 
     assert caught.value.status is None
     assert isinstance(caught.value.__cause__, ssl.SSLError)
+    assert "what answers there does not speak TLS" in str(caught.value)
 
 
 def test_bytes_wait_for_the_handshake_until_the_deadline(network: TcpNetwork) -> None:

@@ -130,7 +130,11 @@ class TcpStream:
         except (ssl.SSLError, ValueError) as error:
             reason = f"{self.via}TLS handshake failed: {_reason(error)}"
             code = CauseCode.TLS
-            raise HandshakeFailed(self._endpoint, reason, cause_code=code) from error
+            plain = getattr(error, "reason", "") in _NO_TLS
+            advice = _PLAIN if plain else ""
+            raise HandshakeFailed(
+                self._endpoint, reason, advice=advice, cause_code=code
+            ) from error
         # The first bytes behind the handshake may have come with it.
         self._tls, self.ready = tls, True
 
@@ -322,6 +326,14 @@ class TcpStream:
         with contextlib.suppress(ssl.SSLWantReadError):
             tls.unwrap()
         self._queue_ciphertext()
+
+
+# OpenSSL's names of what it is told by a peer that speaks something else than TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+_PLAIN = (
+    "what answers there does not speak TLS, as a plain web server or a proxy: look at"
+    " the URL, its port, and at the proxy"
+)
 
 
 def _reason(error: Exception) -> str:
