@@ -116,6 +116,24 @@ def test_a_topic_is_asked_for_and_withheld_until_a_beat_vouches_for_it() -> None
     assert list(stand.reader.commands) == [("SUBSCRIBE", channel), ("GET", channel)]
 
 
+def test_what_a_producer_said_that_is_gone_is_not_its_last_word_for_ever() -> None:
+    stand = Stand()
+    stand.want(DEPTH5)
+    stand.probe(N)
+    assert held(stand.beat(N, {TRADE: 5})).cause.code is CauseCode.NOT_PUBLISHED
+    stand.now += 14.0
+    assert stand.reader.asked(stand.now, stand.now) == []
+    stand.now += 2.0
+
+    said = stand.reader.asked(stand.now, stand.now)
+
+    assert held(said).cause.code is CauseCode.LEASE
+    assert "no beat of producer 'desk'" in held(said).cause.text
+    assert stand.reader.asked(stand.now, stand.now) == []  # it is said once
+    again = stand.beat(N + 1, {TRADE: 5})
+    assert held(again).cause.code is CauseCode.NOT_PUBLISHED
+
+
 def test_a_series_begins_with_the_first_beat_after_its_subscription() -> None:
     stand = Stand()
     stand.beat(N, {TRADE: 5})

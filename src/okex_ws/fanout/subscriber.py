@@ -213,10 +213,16 @@ class TopicReader:
         name = self._names.topic_of(channel)
         return [] if name is None else [Unsubscribed(name)]
 
-    def asked(self, now: float, wall: float) -> None:
+    def asked(self, now: float, wall: float) -> list[Said]:
         """A probe is about to be sent."""
         self._asked.append((now, wall - now))
         self.commands.append(("INCR", self._names.probe))
+        if not 0.0 < self._patience < now - self._beat_at:
+            return []
+        # What is open ends by its lease. Of the rest the last word was a producer's
+        # that is not heard any more.
+        waiting = [name for name, one in self._topics.items() if not one.is_open]
+        return self._withhold(waiting, State.RECONNECTING, self._ended)
 
     def unasked(self) -> None:
         """Redis has refused to raise the counter for the oldest probe."""

@@ -84,7 +84,7 @@ class RedisTransport(Transport):
         else:
             # The clock is read before the probe is sent: the evidence is younger.
             clock = self._clock
-            self._subscriber.asked(clock.monotonic(), clock.wall())
+            self._give(self._subscriber.asked(clock.monotonic(), clock.wall()))
         self._send()
 
     def _give(self, said: list[Said]) -> None:

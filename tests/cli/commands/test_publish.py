@@ -35,7 +35,7 @@ def publishing(redis: RedisServer) -> Iterator[RedisServer]:
     to = ["publish", "BTC-USDT", "--local", "--to", redis.url, "--lease", "2"]
 
     def run() -> None:
-        codes.append(main([*to, "--channels", "depth5,depth,trade", "--for", "25"]))
+        codes.append(main([*to, "--for", "25"]))
         ended.set()
 
     codes: list[int] = []
@@ -64,7 +64,7 @@ def test_it_says_what_it_publishes_and_where(
     out, err = capsys.readouterr()
     assert out == ""
     where = rf"redis://127\.0\.0\.1:{redis.port}/0"
-    assert re.search(rf"{where}: 4 channels, 2 of 2 live, \d+ messages, .* s\n$", err)
+    assert re.search(rf"{where}: 6 channels, 2 of 2 live, \d+ messages, .* s\n$", err)
 
 
 def test_a_server_that_is_not_there_is_said(
@@ -77,10 +77,14 @@ def test_a_server_that_is_not_there_is_said(
     assert "NOT CONNECTED: redis://" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("screen", [False, True])
 def test_watch_gives_the_prices_of_another_machine(
-    publishing: RedisServer, capsys: pytest.CaptureFixture[str]
+    publishing: RedisServer, screen: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["watch", "BTC-USDT", "--once", "--via", publishing.url]) == GOOD
+    # What `publish` publishes by default is what `watch` reads, on a screen too.
+    channels = ["--channels", "depth,trade"] if screen else []
+    command = ["watch", "BTC-USDT", *channels, "--once", "--via", publishing.url]
+    assert main(command) == GOOD
 
     assert "BTC-USDT" in capsys.readouterr().out
 

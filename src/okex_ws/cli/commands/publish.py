@@ -23,6 +23,7 @@ from ..arguments import (
 )
 from ..exits import FAILED, GOOD, STALE, refusing
 from ..logs import progress
+from ..reading import whole_book
 from ..text import clean, seconds
 
 # Seconds between two updates of the progress line.
@@ -48,7 +49,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--channels",
         type=names,
         metavar="A,B",
-        help="what to publish (default: depth5,trade)",
+        help="what to publish (default: depth5,depth,trade, which is what `watch` and"
+        " `record` read)",
     )
     option(
         "--for",
@@ -102,8 +104,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _subscribe(feed: Feed, options: argparse.Namespace, where: Destination) -> None:
     for name in dict.fromkeys(options.instruments or [where.instrument]):
-        channels = options.channels or ["depth5", "trade"]
-        WSSubscription(name, options.market, feed=feed, channels=channels)
+        market = options.market
+        usual = ("depth5", whole_book(name, market), "trade")
+        channels = options.channels or usual
+        WSSubscription(name, market, feed=feed, channels=channels)
 
 
 def _publish(feed: Feed, limit: float | None) -> int:
