@@ -22,7 +22,9 @@ from okex_ws.base.errors import WireError
 from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.model.numbers import NUMBERS
 from okex_ws.protocol import v5
-from tests.fuzz import books, framing, identities
+from okex_ws.sbe import reader
+from okex_ws.sbe.decimals import text_of
+from tests.fuzz import binary, books, framing, identities
 from tests.fuzz.__main__ import main
 from tests.fuzz.corpus import corpus
 from tests.fuzz.frames import check_error, check_frame, check_reading
@@ -30,7 +32,7 @@ from tests.fuzz.identities import check_order
 from tests.fuzz.mutators import BOMBS, deflated
 from tests.fuzz.promises import check_trade
 from tests.fuzz.targets import TARGETS, Target, check_memories
-from tests.support import v3_frames, v5_frames
+from tests.support import sbe_vectors, v3_frames, v5_frames
 
 _NAMES = [target.name for target in TARGETS]
 _BY_NAME = dict(zip(_NAMES, TARGETS, strict=True))
@@ -135,6 +137,21 @@ def test_a_value_that_is_not_the_wires_is_seen() -> None:
     for name, text in (("px", "63913.5"), ("sz", "2"), ("tradeId", "2832749636")):
         with pytest.raises(AssertionError):
             check_trade("v5", value, {**element, name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [("best", "BinaryBest"), ("book", "BinaryBook"), ("trade", "BinaryTrade")],
+)
+def test_a_binary_number_that_is_not_that_of_json_is_seen(
+    name: str, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = sbe_vectors.EVERY[name]
+    assert binary.check_binary(frame) == outcome
+
+    monkeypatch.setattr(reader, "text_of", lambda number, _: text_of(number, 0))
+    with pytest.raises(AssertionError):
+        binary.check_binary(frame)
 
 
 def test_another_exception_than_the_one_is_seen(

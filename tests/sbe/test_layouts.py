@@ -25,6 +25,7 @@ from tests.support.sbe_vectors import (
     EVERY,
     SENT_US,
     TIME_US,
+    WRITTEN,
     best,
     book,
     group,
@@ -57,6 +58,11 @@ HEAD = CODE, TIME_US, SENT_US
 )
 def test_each_template_has_its_fields(name: str, message: Any) -> None:
     assert decode(EVERY[name]) == message
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_frames_are_those_that_are_written_down(name: str) -> None:
+    assert EVERY[name].hex() == WRITTEN[name]
 
 
 @EACH

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okex_ws.base.errors import WireError
+from okex_ws.base.errors import SequenceGap, WireError
+from okex_ws.channels.book_builder import BookBuilder
 from okex_ws.protocol.messages import Push
 from okex_ws.protocol.v5 import PROTOCOL
 from okex_ws.sbe.decimals import NULL
@@ -21,7 +22,7 @@ from okex_ws.sbe.layouts import (
     decode,
 )
 from okex_ws.sbe.reader import book_of, depth_of, trade_of
-from tests.support.sbe_vectors import EVERY, best, book, group, trade
+from tests.support.sbe_vectors import EVERY, best, book, group, snapshot, trade
 
 MS = 1_779_419_555_777
 ROWS = {
@@ -145,6 +146,43 @@ def test_a_trade_that_is_none_is_an_error(changes: dict[str, int]) -> None:
 def test_a_sequence_number_is_positive(seq: int, prev: int) -> None:
     with pytest.raises(WireError):
         book_of(the_book(book(seq=seq, prev_seq=prev)))
+
+
+@pytest.mark.parametrize(
+    "time_us", [NULL, -1, 0, 999_999_999_999_999, 10**16, 2**63 - 1]
+)
+def test_a_time_has_the_digits_of_a_time_in_json(time_us: int) -> None:
+    for frame in (book(time_us=time_us), snapshot(time_us)):
+        with pytest.raises(WireError, match="timestamp"):
+            book_of(the_book(frame))
+
+
+def test_a_change_follows_a_number() -> None:
+    with pytest.raises(WireError, match="follows no"):
+        book_of(the_book(book(prev_seq=NULL)))
+
+
+def test_a_level_is_found_under_other_exponents() -> None:
+    builder, finer = BookBuilder(), (-3, -4)
+    deleted = group((77_623_600, 0, 0)) + group((77_623_500, 10_000, 1))
+    frames = (
+        snapshot(),
+        book(1002, seq=300, prev_seq=200, exponents=finer),
+        book(seq=400, prev_seq=300, exponents=finer, groups=deleted),
+    )
+    for frame in frames:
+        bids, asks = builder.take(book_of(the_book(frame)))
+
+    assert asks == ()
+    assert [tuple(map(Decimal, row[:2])) for row in bids] == [(Decimal("77623.5"), 1)]
+
+
+def test_a_change_of_the_exponents_that_was_lost_is_seen() -> None:
+    builder = BookBuilder()
+    builder.take(book_of(the_book(snapshot())))
+
+    with pytest.raises(SequenceGap):
+        builder.take(book_of(the_book(book(seq=400, prev_seq=300))))
 
 
 def test_a_row_without_a_number_is_an_error() -> None:

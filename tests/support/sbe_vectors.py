@@ -7,6 +7,26 @@ from struct import pack
 CODE, TIME_US, SENT_US = 10459, 1_779_419_555_777_000, 1_779_419_555_777_996
 
 
+# The frames of three templates byte for byte, so that a wrong layout in this module
+# does not agree with the same one in the library.
+WRITTEN = {
+    "best": (
+        "4a00e80301000000db28000000000000e84987665f520600cc4d87665f52060081350d024a000000"
+        "2cd80b000000000015030000000000002bd80b000000000000020000000000000300000002000000"
+        "fffe"
+    ),
+    "trade": (
+        "3e00ed0301000000db28000000000000e84987665f520600cc4d87665f520600fb350d024a000000"
+        "2bd80b00000000000002000000000000ea16b04c02000000010001fffe00"
+    ),
+    "book": (
+        "2a00e90301000000db28000000000000e84987665f520600cc4d87665f520600c800000000000000"
+        "9600000000000000fffe140001002cd80b0000000000150300000000000003000000140001002bd8"
+        "0b0000000000000200000000000002000000"
+    ),
+}
+
+
 def header(length: int, template: int, schema: int = 1, version: int = 0) -> bytes:
     return pack("<HHHH", length, template, schema, version)
 
@@ -49,17 +69,20 @@ def book(
     groups: bytes | None = None,
     more: bytes = b"",
     version: int = 0,
+    time_us: int = TIME_US,
+    exponents: tuple[int, int] = (-1, -2),
 ) -> bytes:
     """Templates 1001 and 1002: one level a side, or the exponents alone."""
-    block = pack("<qqqqqbb", CODE, TIME_US, SENT_US, seq, prev_seq, -1, -2) + more
+    block = pack("<qqqqq", CODE, time_us, SENT_US, seq, prev_seq)
+    block += pack("<bb", *exponents) + more
     if groups is None:
         groups = group(*ASKS) + group(*BIDS) if template == 1001 else b""
     return header(len(block), template, version=version) + block + groups
 
 
-def snapshot() -> bytes:
+def snapshot(time_us: int = TIME_US) -> bytes:
     """Template 1006, as REST answers it."""
-    block = pack("<qqqbb", CODE, TIME_US, 200, -1, -2)
+    block = pack("<qqqbb", CODE, time_us, 200, -1, -2)
     return header(len(block), 1006) + block + group(*ASKS) + group(*BIDS)
 
 

@@ -7,11 +7,10 @@ gateway's own delay, which JSON does not tell.
 
 from __future__ import annotations
 
-from ..base.errors import WireError
 from ..protocol.common import UNREADABLE, UnreadableMessage
 from ..protocol.messages import NO_DEPTH, BookData, DepthData, TradeData, book_data
-from ..protocol.values import snapshot, trade
-from .decimals import text_of
+from ..protocol.values import epoch_ms, snapshot, trade
+from .decimals import NULL, text_of
 from .layouts import BinaryBest, BinaryBook, BinaryLevel, BinaryTrade
 
 _SIDES = {0: "sell", 1: "buy"}
@@ -45,6 +44,8 @@ def book_of(said: BinaryBook) -> BookData:
     """
     try:
         at, seq = _numbers(said)
+        if said.prev_seq == NULL:
+            raise ValueError("a change that follows no sequence number")
         prices = said.price_exponent, said.size_exponent
         asks, bids = (
             [_row(level, *prices) for level in side] for side in (said.asks, said.bids)
@@ -93,7 +94,10 @@ def _row(level: BinaryLevel, price_exponent: int, size_exponent: int) -> list[st
 
 
 def _numbers(said: BinaryBest | BinaryBook | BinaryTrade) -> tuple[int, int]:
-    """The time in milliseconds, and the sequence number."""
-    if said.time_us <= 0 or said.seq <= 0:
-        raise WireError("sbe", f"message {said.seq} at {said.time_us} us")
-    return said.time_us // 1000, said.seq
+    """The time in milliseconds, of 13 digits as in JSON, and the sequence number.
+
+    The microseconds of 64 bits reach beyond the last year of a ``datetime``.
+    """
+    if said.seq <= 0:
+        raise ValueError(f"sequence number {said.seq}")
+    return epoch_ms(str(said.time_us // 1000)), said.seq
