@@ -154,6 +154,17 @@ def test_what_is_no_recording_is_told_in_its_first_line(
     assert why in damage.why
 
 
+@pytest.mark.parametrize("name", ["book-400lv.tar.gz", "trades.zip"])
+def test_a_file_of_the_archive_is_told_as_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"book.data", mtime=0))
+
+    found, damage = upto_damage(path)
+
+    assert (found, damage.line) == ([], 1)
+    assert "okex_ws.research.archive reads" in damage.why
+
+
 @pytest.mark.once
 @pytest.mark.parametrize(
     "line",

@@ -174,8 +174,16 @@ def test_a_part_that_the_server_does_not_know_begins_anew(tmp_path: Path) -> Non
     assert "range" not in world.asked[2].headers
 
 
+CHUNKED = {"transfer-encoding": "chunked"}
+
+
 def endless(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, stream=Breaking(b"PK" + bytes(3 << 20), None))
+    stream = Breaking(b"PK" + bytes(3 << 20), None)
+    return httpx.Response(200, headers=CHUNKED, stream=stream)
+
+
+def without_size(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, stream=Breaking(CONTENT[:100_000], None))
 
 
 def elsewhere(request: httpx.Request) -> httpx.Response:
@@ -189,6 +197,7 @@ LASTING: list[tuple[Said, type[OkexWSError], str]] = [
     (status(200), HandshakeFailed, "no such file"),
     (status(200, **{"content-length": str(3 << 20)}), WireError, "more than twice"),
     (endless, WireError, "more than twice the 0.20 MB"),
+    (without_size, WireError, "a file that has no size"),
     (
         lambda request: httpx.Response(
             200, headers={"content-encoding": "gzip"}, stream=Breaking(CONTENT, None)
@@ -210,6 +219,34 @@ def test_what_is_no_file_of_the_archive_is_told_at_once(
     with pytest.raises(kind, match=reason):
         world.rest.download(FILE, tmp_path)
     assert (len(world.asked), world.waits) == (1, [])
+    assert NAME not in names(tmp_path)
+
+
+class Crumbs(httpx.SyncByteStream):
+    """A body whose first bytes come one by one."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content[:1]
+        yield self._content[1:2]
+        yield self._content[2:]
+
+
+def crumbs(content: bytes) -> Said:
+    return lambda request: httpx.Response(200, headers=CHUNKED, stream=Crumbs(content))
+
+
+def test_the_first_bytes_may_come_one_by_one(tmp_path: Path) -> None:
+    world = World(crumbs(CONTENT))
+
+    assert world.rest.download(FILE, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wrong_second_byte_that_comes_alone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HandshakeFailed, match="no such file"):
+        World(crumbs(b"P" + CONTENT)).rest.download(FILE, tmp_path)
     assert NAME not in names(tmp_path)
 
 

@@ -251,7 +251,22 @@ def read(
             return  # *path* names a later part, which is read alone
 
 
+_ARCHIVE = (
+    "it is packed as a file of the exchange's archive, which has no recorded messages:"
+    " okex_ws.research.archive reads those"
+)
+
+
 def _checked_header(name: str, lines: Iterator[tuple[int, bytes]]) -> _Header:
+    try:
+        return _first_line(name, lines)
+    except RecordingDamaged as damage:
+        if name.endswith((".tar.gz", ".zip")):
+            raise RecordingDamaged(name, damage.line, _ARCHIVE) from damage
+        raise
+
+
+def _first_line(name: str, lines: Iterator[tuple[int, bytes]]) -> _Header:
     number, line = next(lines, (1, b""))
     if not line:
         raise RecordingDamaged(name, 1, "it is empty")

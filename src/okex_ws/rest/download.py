@@ -234,8 +234,7 @@ class Download:
             self._etag.write_text(_etag(response), "ascii")
         with open(self._part, "ab" if have else "wb") as out:
             for chunk in response.iter_bytes():
-                if out.tell() == 0:
-                    self._check_magic(chunk)
+                self._check_magic(have, chunk)
                 have += len(chunk)
                 if have > self._most:
                     raise self._too_large()
@@ -257,6 +256,10 @@ class Download:
         else:
             said = response.headers.get("content-length", "")
             size = int(said) if said.isascii() and said.isdecimal() else None
+            coding = response.headers.get("transfer-encoding", "").lower()
+            if size is None and coding != "chunked":
+                # Where the connection ends would be taken for the end of the file.
+                raise WireError("http", "a file that has no size", self._file.name)
         if size is not None and size > self._most:
             raise self._too_large()
         return size
@@ -265,8 +268,13 @@ class Download:
         said = f"more than twice the {self._file.megabytes} MB of the index"
         return WireError("http", said, self._file.name)
 
-    def _check_magic(self, chunk: bytes) -> None:
-        if not chunk.startswith(_MAGIC[self._target.suffix]):
+    def _check_magic(self, at: int, chunk: bytes) -> None:
+        """Raise if *chunk*, *at* so many bytes, is in no file of this kind.
+
+        The network may cut a file anywhere, so the first chunk may be one byte.
+        """
+        magic = _MAGIC[self._target.suffix][at:]
+        if not (chunk.startswith(magic) or magic.startswith(chunk)):
             reason = f"what came as {self._file.name} is no such file"
             raise HandshakeFailed(self._file.url, reason, 200, advice=ANOTHER)
 

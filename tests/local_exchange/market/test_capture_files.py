@@ -118,6 +118,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None
         read(path)
 
 
+@pytest.mark.parametrize("name", ["book-400lv.tar.gz", "trades.zip"])
+def test_a_file_of_the_archive_is_told_as_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"packed")
+
+    with pytest.raises(ValueError, match=r"okex_ws\.research\.archive reads"):
+        read(tmp_path / name)
+
+
 def test_other_errors_are_no_damage() -> None:
     with pytest.raises(ZeroDivisionError), damage("made", "recv.jsonl", 1):
         raise ZeroDivisionError

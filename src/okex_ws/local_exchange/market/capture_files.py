@@ -73,6 +73,11 @@ def read(path: str | os.PathLike[str]) -> Recording:
     file and line for one that is damaged.
     """
     name = os.fspath(path)
+    if name.endswith((".tar.gz", ".zip")) and os.path.isfile(name):
+        raise ValueError(
+            f"{name} is no capture but packed as a file of the exchange's archive:"
+            " okex_ws.research.archive reads those"
+        )
     _check_file(name, TEXTS)
     _check_file(name, TIMES)
     entries = list(read_recording(name))
