@@ -45,7 +45,8 @@ class Identity(NamedTuple):
 class Forwarded(NamedTuple):
     """One message of a topic: the exchange's *text*, ``b''`` if it is withdrawn.
 
-    *version* counts the messages and withdrawals of the topic in a session. The message
+    *version* grows with each message and withdrawal of any topic of the instance, so
+    that a topic which is published anew has none of its old versions again. The message
     builds on the one of version *after*, and on none if that is 0. *link* is the number
     of the exchange's connection that it came over.
     """
