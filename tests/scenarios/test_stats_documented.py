@@ -21,8 +21,9 @@ from okex_ws.base import errors
 from okex_ws.base.counts import cause_of
 
 SOURCE = Path(okex_ws.__file__).parent
-# A feed counts. What asks for the past raises, and the local exchange is another's.
-OTHERS = ("local_exchange/", "rest/")
+# A feed counts. What asks for the past raises, the local exchange is another's, and
+# binary messages are read by no feed yet.
+OTHERS = ("local_exchange/", "rest/", "sbe/")
 
 # What is called with the name that something will be counted under.
 NAMING = {

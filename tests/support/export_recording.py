@@ -45,8 +45,11 @@ def record_an_outage(path: Path, channels: Sequence[str] = ("depth", "trade")) -
                     missing.discard((item.instrument_id, type(item)))
                     seen += 1
             exchange.drop()
-            while not isinstance(next(updates), Gap):
-                pass
+            gaps = set(IDS)
+            while gaps:
+                item = next(updates)
+                if isinstance(item, Gap):
+                    gaps.discard(item.instrument_id)
     return path
 
 
