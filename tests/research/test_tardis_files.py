@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import gzip
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from okex_ws import BookUpdate, StateChange, Trade
+from okex_ws import BookUpdate, OrderBook, StateChange, Trade
 from okex_ws.base.state import State
 from okex_ws.research import export
+from okex_ws.research.tardis_files import TardisFiles
 from tests.support.export_recording import IDS, played, record_an_outage
 
 BTC = IDS[0]
@@ -127,3 +128,54 @@ def test_the_same_recording_is_the_same_bytes(path: Path, tmp_path: Path) -> Non
     other = export(path, tmp_path / "b", form="tardis")
 
     assert [each.read_bytes() for each in one] == [each.read_bytes() for each in other]
+
+
+class _Rest:
+    """What fails at the third of its calls, as a full disk would."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, at: object, part: float) -> None:
+        self.calls += 1
+        if self.calls == 3:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_failure_late_leaves_no_stretch_without_its_outages(
+    path: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        export(path, tmp_path, form="tardis", progress=_Rest())
+
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
+
+
+def test_a_snapshot_while_live_ends_a_file_with_a_row(tmp_path: Path) -> None:
+    rows = [("100", "1", "1")], [("101", "2", "1")]
+    at = datetime(2026, 9, 1, tzinfo=timezone.utc)
+    wanted = [("spot", BTC, ("depth",))]
+    with TardisFiles(tmp_path, wanted) as files:
+        for _ in range(2):
+            book = OrderBook(*map(tuple, rows))
+            facts = at, at, None, 5, 1, "depth"
+            files.take(BookUpdate(BTC, "snapshot", *map(tuple, rows), book, *facts), ())
+        *books, outages = files.finish()
+
+    assert [len(table(each)) for each in books] == [2, 2]
+    (row,) = table(outages)
+    assert (row["of"], row["state"]) == ("book", "LIVE")
+    assert "another snapshot" in row["cause"]
+
+
+def test_times_are_exact_to_the_microsecond(tmp_path: Path) -> None:
+    at = datetime(2026, 9, 1, 12, 34, 56, 789_123, tzinfo=timezone.utc)
+    trade = Trade(
+        BTC, "7", "7", 1, Decimal("1.5"), Decimal(2), "buy", at, at, 1, False, False
+    )
+    with TardisFiles(tmp_path, [("spot", BTC, ("trade",))]) as files:
+        files.take(trade, ())
+        file, _ = files.finish()
+
+    (row,) = table(file)
+    assert row["timestamp"] == "1788266096789123"

@@ -809,3 +809,15 @@ def weaken_topic_reader(patch: pytest.MonkeyPatch, how: str) -> None:
         "no order": ("_message", no_order),
     }
     patch.setattr(TopicReader, *weaker[how])
+
+
+def fail_to_close(files: Any) -> None:
+    """Have each open file of an export raise at its end, as on a full disk."""
+
+    class Full:
+        def close(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    for each in files._open.values():
+        each._writer.close()
+        each._writer = Full()

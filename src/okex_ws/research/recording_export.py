@@ -55,7 +55,8 @@ def export(
     with ``outages.csv`` beside them; numbers are the exchange's own text, sizes in
     contracts but for spot.
 
-    A file has its name once it is whole: if this raises, what is unfinished is gone.
+    The files have their names once all of the export is there: if this raises, none is
+    left. An older file of the same name is replaced then.
     The recording is played once, and some thousand rows of each table are in memory.
 
     Args:
@@ -94,14 +95,19 @@ def _check(form: str, tables: Sequence[str]) -> None:
 
 
 def _chosen(replay: Replay, wanted: Sequence[str] | None) -> list[Recorded]:
-    recorded = {each[1]: each for each in replay.instruments}
+    # An index may have the id of an instrument that is traded.
+    recorded: dict[str, list[Recorded]] = {}
+    for each in replay.instruments:
+        recorded.setdefault(each[1], []).append(each)
     if isinstance(wanted, str):
         raise TypeError(f"instruments is a sequence, like [{wanted!r}]")
     missing = [each for each in wanted or () if each not in recorded]
     if missing or not recorded:
         has = ", ".join(recorded) or "none"
         raise ValueError(f"{missing or 'nothing'} is recorded; recorded are {has}")
-    return [recorded[each] for each in dict.fromkeys(wanted or recorded)]
+    names = dict.fromkeys(wanted or recorded)
+    found = [each for name in names for each in recorded[name]]
+    return [each for each in found if _channel(each[2], (*_DEPTHS, *_TRADES))]
 
 
 def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,51 @@ from .frame_rows import Row
 _WAITING, _GROUP = 1000, 65_536
 
 
-class PartFile:
-    """A path that has its name once `done` is called: until then it is ``NAME.part``.
+class PartFiles:
+    """The files of one export: each is ``NAME.part`` until `finish` names all of them.
 
-    *path* is the name; *part* is where to write.
+    So what has a name belongs to a whole export, and no file is there without the
+    others that say what is missing in it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.part = path.with_name(f"{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self) -> None:
+        self._parts: dict[Path, Path] = {}
 
-    def done(self) -> None:
-        """Give the file its name; an older one of that name is replaced."""
-        os.replace(self.part, self.path)
+    def begin(self, path: Path) -> Path:
+        """Where to write what becomes *path*, or ``NAME-2`` if that was begun."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wanted, number = path, 1
+        while path in self._parts:
+            number += 1
+            stem, dot, end = wanted.name.partition(".csv")
+            path = wanted.with_name(f"{stem}-{number}{dot}{end}")
+        self._parts[path] = part = path.with_name(f"{path.name}.part")
+        return part
+
+    def finish(self) -> tuple[Path, ...]:
+        """Name the files, in the order of their beginnings; return their paths.
+
+        An older file of a name is replaced.
+        """
+        for path, part in self._parts.items():
+            os.replace(part, path)
+        paths = tuple(self._parts)
+        self._parts.clear()
+        return paths
 
     def drop(self) -> None:
-        """Remove what was written."""
-        self.part.unlink(missing_ok=True)
+        """Remove what has no name yet."""
+        for part in self._parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        self._parts.clear()
 
 
 class TableFiles(Closing):
     """The files of one export: ``DAY/INSTRUMENT/KIND.parquet``, or ``.csv``.
 
-    `take` gets each item with its rows; `finish` closes all and returns their paths. At
-    the end of a ``with`` what is unfinished is removed. One day of each table is open
-    at a time.
+    `take` gets each item with its rows; `finish` closes and names all. At the end of a
+    ``with`` what has no name is removed. One day of each table is open at a time.
     """
 
     def __init__(
@@ -50,24 +70,29 @@ class TableFiles(Closing):
         self._folder, self._form = Path(folder), form
         self._levels, self._exact = levels, exact
         self._open: dict[tuple[str, str], _TableFile] = {}
-        self._done: list[Path] = []
+        self._parts = PartFiles()
 
     def close(self) -> None:
         """Remove what is unfinished."""
         for each in self._open.values():
-            each.drop()
+            with suppress(Exception):  # a full disk, say
+                each.close()
+        self._open.clear()
+        self._parts.drop()
 
     def take(self, item: Item, rows: Iterable[tuple[str, Row]]) -> None:
         """Write the *rows* of an item, each to the file of its table and day."""
         for table, row in rows:
             name, day = row["instrument_id"], f"{row['at']:%Y-%m-%d}"
             file = self._open.get((name, table))
-            if file is not None and file.day != day:
+            # A clock that was set back opens no day again: its row comes late.
+            if file is not None and file.day < day:
                 self._end(name, table)
                 file = None
             if file is None:
-                folder = self._folder / day / name
-                file = _TableFile(folder, table, day, self._form, self._columns(table))
+                path = self._folder / day / name / f"{table}.{self._form}"
+                part = self._parts.begin(path)
+                file = _TableFile(part, day, self._form, self._columns(table))
                 self._open[name, table] = file
             file.add(row)
 
@@ -75,26 +100,23 @@ class TableFiles(Closing):
         return columns_of(table, self._levels, self._exact)
 
     def _end(self, name: str, table: str) -> None:
-        self._done.append(self._open[name, table].finish())
+        self._open[name, table].finish()
         del self._open[name, table]
 
     def finish(self) -> tuple[Path, ...]:
-        """Close every file, and return the paths of all."""
+        """Close and name every file, and return the paths of all."""
         for name, table in list(self._open):
             self._end(name, table)
-        return tuple(sorted(self._done))
+        return tuple(sorted(self._parts.finish()))
 
 
 class _TableFile:
     """One file, written in groups of rows."""
 
-    def __init__(
-        self, folder: Path, table: str, day: str, form: str, columns: Columns
-    ) -> None:
+    def __init__(self, part: Path, day: str, form: str, columns: Columns) -> None:
         self.day = day
         self._columns = columns
-        self._file = PartFile(folder / f"{table}.{form}")
-        self._writer = _writer(form, self._file.part, columns.schema)
+        self._writer = _writer(form, part, columns.schema)
         self._rows: list[Row] = []
         self._batches: list[Any] = []
         self._count = 0
@@ -118,16 +140,13 @@ class _TableFile:
             self._writer.write_table(self._columns.table(self._batches))
             self._batches, self._count = [], 0
 
-    def finish(self) -> Path:
+    def finish(self) -> None:
         self._gather()
         self._write()
-        self._writer.close()
-        self._file.done()
-        return self._file.path
+        self.close()
 
-    def drop(self) -> None:
+    def close(self) -> None:
         self._writer.close()
-        self._file.drop()
 
 
 def _writer(form: str, path: Path, schema: Any) -> Any:

@@ -13,7 +13,8 @@ import gzip
 import io
 import os
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from ..base.state import State
@@ -21,7 +22,7 @@ from ..base.threads import Closing
 from ..model.items import BookUpdate, Gap, Item, Trade
 from ..model.reports import StateChange
 from .frame_rows import Row
-from .table_files import PartFile
+from .table_files import PartFiles
 
 _BOOK = (
     *("exchange", "symbol", "timestamp", "local_timestamp"),
@@ -31,6 +32,7 @@ _TRADES = (
     *("exchange", "symbol", "timestamp", "local_timestamp"),
     *("id", "side", "price", "amount"),
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _OUTAGES = ("at", "symbol", "of", "state", "cause_code", "cause")
 _EXCHANGES = {
     "spot": "okex",
@@ -64,13 +66,20 @@ class TardisFiles(Closing):
             raise ValueError(f"form 'tardis' has no name for the market of {other}")
         self._exchange = {name: _EXCHANGES[market] for market, name, _ in wanted}
         self._open: dict[tuple[str, str], _CsvFile] = {}
-        self._done: list[Path] = []
-        self._outages = _CsvFile(PartFile(self._folder / "outages.csv"), _OUTAGES)
+        # The outages have their name first: no stretch is there without them.
+        self._parts = PartFiles()
+        self._outages = self._made(self._folder / "outages.csv", _OUTAGES)
 
     def close(self) -> None:
         """Remove what is unfinished."""
         for each in (*self._open.values(), self._outages):
-            each.drop()
+            with suppress(Exception):  # a full disk, say
+                each.close()
+        self._open.clear()
+        self._parts.drop()
+
+    def _made(self, path: Path, columns: Sequence[str]) -> _CsvFile:
+        return _CsvFile(self._parts.begin(path), path.suffix == ".gz", columns)
 
     def take(self, item: Item, rows: Iterable[tuple[str, Row]]) -> None:
         """Write *item*; where a stretch ends, write why."""
@@ -98,6 +107,9 @@ class TardisFiles(Closing):
         name, is_snapshot = item.instrument_id, item.action == "snapshot"
         if is_snapshot and (name, "book") in self._open:
             self._end(name, "book")
+            why = "another snapshot came, which begins a file of its own"
+            at = item.received.isoformat()
+            self._outages.write((at, name, "book", str(State.LIVE), "", why))
         file = self._open.get((name, "book"))
         if file is None:
             file = self._begin(name, "book", item.received, _BOOK)
@@ -122,27 +134,28 @@ class TardisFiles(Closing):
         what = "incremental_book_L2" if of == "book" else "trades"
         stem = f"{self._exchange[name]}_{what}_{at:%Y-%m-%dT%H%M%S.%f}_{name}"
         path = self._folder / f"{stem}.csv.gz"
-        self._open[name, of] = file = _CsvFile(PartFile(path), columns)
+        self._open[name, of] = file = self._made(path, columns)
         return file
 
     def _end(self, name: str, of: str) -> None:
-        self._done.append(self._open.pop((name, of)).finish())
+        self._open.pop((name, of)).close()
 
     def finish(self) -> tuple[Path, ...]:
-        """Close every file, and return the paths of all."""
+        """Close and name every file; return the paths of all, the outages last."""
         for name, of in list(self._open):
             self._end(name, of)
-        return (*sorted(self._done), self._outages.finish())
+        self._outages.close()
+        outages, *others = self._parts.finish()
+        return (*sorted(others), outages)
 
 
 class _CsvFile:
-    """A CSV with a header, packed if its name ends so."""
+    """A CSV with a header, packed or not."""
 
-    def __init__(self, file: PartFile, columns: Sequence[str]) -> None:
-        self._file = file
-        raw = open(file.part, "wb")  # noqa: SIM115
+    def __init__(self, part: Path, is_packed: bool, columns: Sequence[str]) -> None:
+        raw = open(part, "wb")  # noqa: SIM115
         packed = raw
-        if file.path.suffix == ".gz":
+        if is_packed:
             packed = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="")  # type: ignore[assignment]
         self._raw = raw
         self._text = io.TextIOWrapper(packed, "utf-8", newline="")
@@ -152,20 +165,13 @@ class _CsvFile:
     def write(self, row: Sequence[object]) -> None:
         self._writer.writerow("" if each is None else each for each in row)
 
-    def _close(self) -> None:
-        self._text.close()
-        self._raw.close()
-
-    def finish(self) -> Path:
-        self._close()
-        self._file.done()
-        return self._file.path
-
-    def drop(self) -> None:
-        self._close()
-        self._file.drop()
+    def close(self) -> None:
+        try:
+            self._text.close()
+        finally:
+            self._raw.close()
 
 
 def _us(at: datetime) -> int:
     """Microseconds since 1970."""
-    return round(at.timestamp() * 1_000_000)
+    return (at - _EPOCH) // timedelta(microseconds=1)
